@@ -1,0 +1,5 @@
+//! tidelog: the other copy of a MySQL or MariaDB server's data.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod error;
+pub mod position;
