@@ -1,1 +1,3 @@
+//! The tidelog command.
+
 fn main() {}

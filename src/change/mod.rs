@@ -1,0 +1,12 @@
+//! What a source tells us, in commit order: the items between `binlog/` and `log/`.
+//!
+//! `binlog::Assembler` turns event bytes into [`LogItem`]s. Between a [`Begin`] and its
+//! [`Commit`] stands one transaction; nothing else is ever between them. Every item of a
+//! transaction carries the event it came from, so that the received bytes can be rebuilt.
+
+mod item;
+
+pub use item::{
+    Begin, Commit, CommitTime, CommitTimeSource, LogItem, Op, RowsEvent, RowsKind, Statement,
+    StatementKind, TransactionKind, Undecoded,
+};
