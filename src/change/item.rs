@@ -244,6 +244,10 @@ pub enum LogItem {
     Commit(Commit),
     /// The format description in force (real or repeated at dump start): the event, whole.
     FormatDescription(Bytes),
+    /// Another event of the file itself, between transactions (PREVIOUS_GTIDS, GTID_LIST,
+    /// binlog checkpoint, ROTATE, STOP): the event, whole, only where it stands in the file.
+    /// Nothing to apply; kept by those who rebuild files.
+    FileEvent(Bytes),
     /// The transaction that had begun will never end (the source restarted): forget it.
     Abandoned,
     /// The source has nothing more at this moment, up to this place in its binlog.

@@ -1,0 +1,1 @@
+//! The common header of events, their type codes and checksums.
