@@ -6,3 +6,4 @@ pub mod change;
 pub mod error;
 pub mod position;
 pub mod schema;
+pub mod source;

@@ -1,0 +1,28 @@
+//! The source server: how tidelog reaches it, poses as its replica and reads its row events.
+//!
+//! One connection's ladder: an [`Endpoint`] (where, who, how it is encrypted) is connected to
+//! ([`tls`](SslMode), authentication), becomes a [`ReplicaConnection`] (session set up, registered
+//! under a stable uuid and server id) and ends as an [`EventStream`] of [`Packet`]s, one whole
+//! binlog event each. Ordinary SQL goes through a [`SqlClient`] on its own connection. What the
+//! source is, and what its DDL text alone does not say, is its [`SourceIdentity`].
+
+mod auth;
+mod classify;
+mod dump;
+mod endpoint;
+mod identity;
+mod option_file;
+mod packet;
+mod public_key;
+mod sql;
+mod stream;
+mod tls;
+mod wire;
+
+pub use classify::{DumpRefusal, statement_error};
+pub use dump::{Checksum, DumpFrom, ReplicaConnection, ReplicaOptions};
+pub use endpoint::{Endpoint, Secret, SslMode};
+pub use identity::{ClockOffset, SourceIdentity};
+pub use option_file::read_option_file;
+pub use sql::{SessionNames, SqlClient, SqlSession, sql_error};
+pub use stream::{EventStream, Packet};

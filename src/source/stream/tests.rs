@@ -1,0 +1,1 @@
+//! Bytes as a server sends them, whole, cut and changed.
