@@ -7,3 +7,4 @@ pub mod error;
 pub mod position;
 pub mod schema;
 pub mod source;
+pub mod segment;

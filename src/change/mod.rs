@@ -4,8 +4,10 @@
 //! [`Commit`] stands one transaction; nothing else is ever between them. Every item of a
 //! transaction carries the event it came from, so that the received bytes can be rebuilt.
 
+mod image;
 mod item;
 
+pub use image::{CellSize, ImageLayout, ImageWriter, decimal_size, filler_bits};
 pub use item::{
     Begin, Commit, CommitTime, CommitTimeSource, LogItem, Op, RowsEvent, RowsKind, Statement,
     StatementKind, TransactionKind, Undecoded,

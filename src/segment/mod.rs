@@ -1,0 +1,36 @@
+//! A sealed segment's files: row images <-> Arrow <-> Parquet, exact in both directions.
+//!
+//! One [`TablePlan`] is compiled per table version. Writing: row image -> [`ChangeBuilder`] (or
+//! [`BaseBuilder`]) -> record batch -> [`TableFileWriter`] -> bytes of one Parquet file. Reading
+//! goes back the same way: [`TableFileReader`] -> record batch -> [`BatchView`] ->
+//! [`ImageEncoder`] -> the identical row image. What a typed column cannot hold exactly travels,
+//! for that cell only, in `__raw`.
+//!
+//! [`KeyCodec`] gives the order of rows in files and of key ranges in manifests, [`Fingerprint`]
+//! the equality of whole tables, [`TransactionsWriter`] and [`StatementsWriter`] the two files
+//! of a segment that are not of a table, and [`RawWriter`] what is needed to rebuild events.
+
+mod canonical;
+mod cell;
+mod decode;
+mod encode;
+mod file;
+mod key;
+mod plan;
+mod raw;
+mod statements;
+mod transactions;
+
+pub use canonical::{Canonicalizer, Fingerprint, ROW_HASH};
+pub use cell::{CellCodec, Decoded, Scratch, Value};
+pub use decode::{BaseBuilder, ChangeBuilder, ChangeRow};
+pub use encode::{BatchView, ImageEncoder};
+pub use file::{
+    FileIdentity, FileKind, FileOptions, FileStats, ReadOptions, RowOrder, TableBatches, TableFile,
+    TableFileReader, TableFileWriter, identify,
+};
+pub use key::KeyCodec;
+pub use plan::{TablePlan, system, version_sha256};
+pub use raw::{RawReader, RawRecord, RawWriter, rebuild_events};
+pub use statements::{StatementRow, StatementsReader, StatementsWriter};
+pub use transactions::{EntryKind, TransactionRow, TransactionsReader, TransactionsWriter};
