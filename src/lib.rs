@@ -8,3 +8,4 @@ pub mod position;
 pub mod schema;
 pub mod source;
 pub mod segment;
+pub mod service;
