@@ -4,8 +4,11 @@
 pub mod binlog;
 pub mod change;
 pub mod error;
+pub mod manifest;
 pub mod position;
+pub mod runtime;
 pub mod schema;
-pub mod source;
 pub mod segment;
 pub mod service;
+pub mod source;
+pub mod storage;

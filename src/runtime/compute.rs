@@ -1,0 +1,89 @@
+//! The bounded pool for decode, encode, hash and fold: work that would block the sockets.
+
+use crate::error::{Error, Result, Wrap};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Runs plain functions on blocking threads, at most `width` at a time.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    permits: Arc<Semaphore>,
+    width: usize,
+}
+
+impl Compute {
+    /// A pool that runs `width` functions at a time (at least one).
+    #[must_use]
+    pub fn new(width: usize) -> Compute {
+        let width = width.max(1);
+        Compute {
+            permits: Arc::new(Semaphore::new(width)),
+            width,
+        }
+    }
+
+    /// A pool as wide as the machine has cores.
+    #[must_use]
+    pub fn per_core() -> Compute {
+        Compute::new(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// How many functions run at a time.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Waits for a free place and runs `work` there.
+    ///
+    /// # Errors
+    /// What `work` returns; [`Internal`](crate::error::ErrorKind::Internal) when it panicked.
+    pub async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .wrap(|| Error::internal("enter compute pool"))?;
+        let task = tokio::task::spawn_blocking(move || {
+            // The place is free when the work ends, not when its caller stops waiting.
+            let _permit = permit;
+            work()
+        });
+        task.await.wrap(|| Error::internal("run compute task"))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn no_more_than_the_width_run_at_once() {
+        let pool = Compute::new(2);
+        let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let tasks = (0..16).map(|_| {
+            let (now, peak) = (Arc::clone(&now), Arc::clone(&peak));
+            pool.run(move || {
+                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            })
+        });
+        futures::future::try_join_all(tasks).await.expect("all run");
+        assert!((1..=2).contains(&peak.load(Ordering::SeqCst)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        let pool = Compute::new(1);
+        let result: Result<()> = pool.run(|| panic!("deliberate")).await;
+        assert_eq!(result.expect_err("panicked").kind(), ErrorKind::Internal);
+        assert_eq!(pool.run(|| Ok(7)).await.expect("place is free"), 7);
+    }
+}

@@ -1,0 +1,13 @@
+//! What the process gets from outside, in one place: time, randomness, threads and signals.
+//!
+//! Nothing else in the crate reads a clock or makes a random number, so that a test can hold
+//! both still.
+
+mod clock;
+mod compute;
+pub mod ids;
+mod shutdown;
+
+pub use clock::{Clock, Deadline, ManualClock, Stopwatch};
+pub use compute::Compute;
+pub use shutdown::{Shutdown, ShutdownTrigger};
