@@ -5,24 +5,41 @@
 //! under a stable uuid and server id) and ends as an [`EventStream`] of [`Packet`]s, one whole
 //! binlog event each. Ordinary SQL goes through a [`SqlClient`] on its own connection. What the
 //! source is, and what its DDL text alone does not say, is its [`SourceIdentity`].
+//!
+//! The reading side of the first base: [`check_source`] says whether the server fits, the
+//! catalogue says what its tables look like, [`SourceSnapshot`] reads them.
 
 mod auth;
+mod catalogue;
 mod classify;
 mod dump;
 mod endpoint;
 mod identity;
+mod objects;
 mod option_file;
 mod packet;
+mod preflight;
 mod public_key;
+mod snapshot;
 mod sql;
 mod stream;
 mod tls;
 mod wire;
 
+pub use catalogue::{
+    CatalogueTable, SYSTEM_DATABASES, TableKind, read_catalogue, read_catalogue_table,
+};
 pub use classify::{DumpRefusal, statement_error};
 pub use dump::{Checksum, DumpFrom, ReplicaConnection, ReplicaOptions};
 pub use endpoint::{Endpoint, Secret, SslMode};
 pub use identity::{ClockOffset, SourceIdentity};
+pub use objects::{ObjectKind, SchemaObject, parse_schema, read_objects, render_schema};
 pub use option_file::read_option_file;
+pub use preflight::{
+    CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
+};
+pub use snapshot::{
+    RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
+};
 pub use sql::{SessionNames, SqlClient, SqlSession, sql_error};
 pub use stream::{EventStream, Packet};
