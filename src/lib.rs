@@ -1,6 +1,7 @@
 //! tidelog: the other copy of a MySQL or MariaDB server's data.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod base;
 pub mod binlog;
 pub mod change;
 pub mod error;
