@@ -1,0 +1,8 @@
+//! The one integration binary: real MySQL and MariaDB servers, a real S3 server on loopback.
+//!
+//! `make test` sets up what these tests start. A missing server or tool fails the test with the
+//! command that gets it; nothing is skipped.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod servers;
+mod support;

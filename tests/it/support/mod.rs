@@ -1,0 +1,33 @@
+//! What the tests share: private servers, SQL, exact fingerprints, an S3 server, DuckDB.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub(crate) mod duckdb;
+pub(crate) mod fingerprint;
+pub(crate) mod s3;
+pub(crate) mod server;
+pub(crate) mod sql;
+
+pub(crate) use server::{TestServer, start, start_all};
+
+use std::path::PathBuf;
+
+/// The cache folder that the set-up scripts fill.
+pub(crate) fn cache_dir() -> PathBuf {
+    match std::env::var_os("TIDELOG_CACHE").filter(|d| !d.is_empty()) {
+        Some(dir) => PathBuf::from(dir),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/tidelog")
+        }
+    }
+}
+
+/// A program of the Python environment; a missing one fails the test.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let path = cache_dir().join("venv/bin").join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run scripts/setup-tools (make test does)",
+        path.display()
+    );
+    path
+}
