@@ -36,6 +36,7 @@ use self::packages::Package;
 use self::process::Process;
 use crate::error::{Error, ErrorKind, Result, Wrap};
 use crate::position::Flavor;
+use crate::runtime::ids::random_u64;
 
 /// Name of the account with every right, from any host. `root` has no password and is reachable
 /// through the socket only.
@@ -394,16 +395,16 @@ fn is_root(made_by_us: &Path) -> bool {
 
 /// Never 0 (which turns replication off) and hardly ever that of another server.
 fn random_server_id() -> u32 {
-    let (high, ..) = uuid::Uuid::new_v4().as_fields();
-    (high >> 1) + 1
+    let [.., a, b, c, d] = random_u64().to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]) >> 1) + 1
 }
 
 /// A port below the range from which the kernel serves outgoing connections: one of those could
 /// hold the port while the server is being restarted.
 fn free_port() -> Result<u16> {
     for _ in 0..200 {
-        let (_, random, ..) = uuid::Uuid::new_v4().as_fields();
-        let port = 20_000 + random % 12_000;
+        let [low, high, ..] = random_u64().to_le_bytes();
+        let port = 20_000 + u16::from_le_bytes([low, high]) % 12_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
