@@ -1,0 +1,29 @@
+# What a person runs; each target sets up what it needs (scripts/, into ~/.cache/tidelog).
+.PHONY: help demo test bench lint setup servers
+
+help:
+	@echo "make demo    throwaway servers, a messaging workload, the classic mistake, the way back"
+	@echo "make test    every test, against real MySQL and MariaDB servers"
+	@echo "make bench   the benchmarks beside their peers, in one table"
+	@echo "make lint    formatting, clippy and documentation, warnings as errors"
+	@echo "make setup   only what the above set up: database servers, S3 server, DuckDB"
+
+servers:
+	@scripts/setup-servers
+
+setup: servers
+	@scripts/setup-tools
+
+demo: servers
+	cargo run --release -- demo
+
+test: setup
+	cargo test --no-fail-fast
+
+bench: setup
+	cargo bench --bench e2e
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
