@@ -1,19 +1,36 @@
 //! The store: one API over every kind of object storage, with retries.
 
-use crate::error::Result;
-use bytes::Bytes;
+use super::backend::{Backend, check_name, check_prefix};
+use super::fault::{FaultBackend, FaultCounts, FaultPlan};
+use super::file::FileBackend;
+use super::object::ObjectBackend;
+use super::probe::PREFIX as PROBE_PREFIX;
+use super::retry::Retry;
+use super::s3;
+use crate::error::{Error, Result, Wrap};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// An object store at a prefix. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    retry: Retry,
+    location: Arc<str>,
+}
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// How long one call is repeated before it fails as unavailable.
     pub deadline: Duration,
+    /// First pause between attempts; the next ones double.
+    pub pause_min: Duration,
     /// S3 endpoint; the AWS environment variables and AWS itself when `None`.
     pub s3_endpoint: Option<String>,
     /// S3 region; the AWS environment variables when `None`.
@@ -24,6 +41,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             deadline: Duration::from_secs(120),
+            pause_min: Duration::from_millis(50),
             s3_endpoint: None,
             s3_region: None,
         }
@@ -39,6 +57,15 @@ pub enum Created {
     Theirs(Bytes),
 }
 
+/// A longer range is read in pieces, several at a time.
+const PIECE_BYTES: u64 = 8 << 20;
+const PIECES_IN_FLIGHT: usize = 4;
+
+/// A create or head whose answer does not come is given up after this and its outcome looked
+/// up, plus the time its bytes need at [`SLOW_BYTES_PER_S`].
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const SLOW_BYTES_PER_S: u64 = 32 << 10;
+
 impl Store {
     /// Opens the store of a URL: `file:///path`, `s3://bucket/prefix`, `memory://` (a new,
     /// empty one). Nothing is contacted yet.
@@ -46,14 +73,63 @@ impl Store {
     /// # Errors
     /// [`Config`](crate::error::ErrorKind::Config) when the URL or the environment is wrong.
     pub fn open(url: &str, options: &StoreOptions) -> Result<Store> {
-        let _ = (url, options);
-        todo!()
+        let bad = || {
+            Error::config("open repository store")
+                .field("url", url)
+                .hint("write file:///path or s3://bucket/prefix")
+        };
+        let parsed = Url::parse(url).wrap(bad)?;
+        let backend: Arc<dyn Backend> = match parsed.scheme() {
+            "file" => Arc::new(FileBackend::new(parsed.to_file_path().map_err(|()| bad())?)),
+            "s3" => Arc::new(s3::open(&parsed, options)?),
+            "memory" => Arc::new(ObjectBackend::new(Arc::new(InMemory::new()), "")),
+            _ => return Err(bad().field("scheme", parsed.scheme())),
+        };
+        Ok(Store {
+            backend,
+            retry: Retry {
+                deadline: options.deadline,
+                pause_min: options.pause_min,
+            },
+            location: url.trim_end_matches('/').into(),
+        })
     }
 
     /// A new, empty store in memory, for tests.
     #[must_use]
     pub fn memory() -> Store {
-        todo!()
+        let options = StoreOptions::default();
+        Store {
+            backend: Arc::new(ObjectBackend::new(Arc::new(InMemory::new()), "")),
+            retry: Retry {
+                deadline: options.deadline,
+                pause_min: options.pause_min,
+            },
+            location: "memory://".into(),
+        }
+    }
+
+    /// The same store with faults injected below the retries, for tests.
+    #[must_use]
+    pub fn with_faults(&self, plan: FaultPlan) -> (Store, Arc<FaultCounts>) {
+        let (backend, counts) = FaultBackend::new(Arc::clone(&self.backend), plan);
+        let store = Store {
+            backend: Arc::new(backend),
+            ..self.clone()
+        };
+        (store, counts)
+    }
+
+    /// The URL it was opened with, without a slash at its end.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Whether a list after a name costs less than a list of all.
+    #[must_use]
+    pub fn can_seek(&self) -> bool {
+        self.backend.can_seek()
     }
 
     /// Puts an object under a name that nobody else uses.
@@ -62,8 +138,10 @@ impl Store {
     /// [`Unavailable`](crate::error::ErrorKind::Unavailable) after the deadline,
     /// [`Config`](crate::error::ErrorKind::Config) for refused credentials.
     pub async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
-        let _ = (name, bytes);
-        todo!()
+        check_name(name)?;
+        self.retry
+            .run(async || self.backend.put(name, bytes.clone()).await)
+            .await
     }
 
     /// Creates an object unless one is there. The same bytes are put until the outcome is
@@ -71,10 +149,27 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`](crate::error::ErrorKind::Unavailable) after the deadline: the outcome is
-    /// unknown, repeat the call with the same bytes.
+    /// unknown, repeat the call with the same bytes. Refused credentials are
+    /// [`Config`](crate::error::ErrorKind::Config), and leave it just as unknown.
     pub async fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        let _ = (name, bytes);
-        todo!()
+        check_name(name)?;
+        let mut attempts = self.retry.attempts();
+        loop {
+            let create = self.backend.create(name, bytes.clone());
+            let failure = match within(name, bytes.len(), create).await {
+                Ok(true) => return Ok(Created::Ours),
+                Ok(false) => Error::unavailable("create object that seemed to exist")
+                    .field("object", name)
+                    .hint("the store answers conflict for an object that is not there"),
+                Err(error) if error.kind().is_retryable() => error,
+                Err(error) => return Err(error),
+            };
+            match self.get(name).await? {
+                Some(there) if there == bytes => return Ok(Created::Ours),
+                Some(there) => return Ok(Created::Theirs(there)),
+                None => attempts.pause(failure).await?,
+            }
+        }
     }
 
     /// The object's bytes; `None` when there is none.
@@ -82,8 +177,10 @@ impl Store {
     /// # Errors
     /// As [`put`](Self::put). A refused right is never an absent object.
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
-        let _ = name;
-        todo!()
+        check_name(name)?;
+        self.retry
+            .run(async || self.backend.get(name, None).await)
+            .await
     }
 
     /// A range of the object's bytes; `None` when there is no object.
@@ -92,8 +189,53 @@ impl Store {
     /// As [`get`](Self::get); [`Corrupt`](crate::error::ErrorKind::Corrupt) when the object is
     /// shorter.
     pub async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Option<Bytes>> {
-        let _ = (name, range);
-        todo!()
+        check_name(name)?;
+        let starts = (range.start..range.end).step_by(PIECE_BYTES as usize);
+        let pieces: Vec<Range<u64>> = starts
+            .map(|start| start..range.end.min(start.saturating_add(PIECE_BYTES)))
+            .collect();
+        let [piece] = pieces.as_slice() else {
+            return self.get_pieces(name, pieces).await;
+        };
+        self.get_piece(name, piece).await
+    }
+
+    async fn get_piece(&self, name: &str, range: &Range<u64>) -> Result<Option<Bytes>> {
+        let got = self.retry.run(async || {
+            let got = self.backend.get(name, Some(range.clone())).await;
+            // S3 answers 416 for a range that starts past the end.
+            match got {
+                Err(error) if error.kind().is_retryable() => {
+                    let length = self.backend.head(name).await?;
+                    match length {
+                        Some(length) if length <= range.start => Err(short(name, range)),
+                        _ => Err(error),
+                    }
+                }
+                got => got,
+            }
+        });
+        match got.await? {
+            Some(bytes) if bytes.len() as u64 != range.end - range.start => Err(short(name, range)),
+            got => Ok(got),
+        }
+    }
+
+    async fn get_pieces(&self, name: &str, pieces: Vec<Range<u64>>) -> Result<Option<Bytes>> {
+        if pieces.is_empty() {
+            return Ok(self.head(name).await?.map(|_| Bytes::new()));
+        }
+        let got: Vec<Option<Bytes>> = futures::stream::iter(&pieces)
+            .map(|piece| self.get_piece(name, piece))
+            .buffered(PIECES_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let Some(got) = got.into_iter().collect::<Option<Vec<Bytes>>>() else {
+            return Ok(None);
+        };
+        let mut whole = BytesMut::with_capacity(got.iter().map(Bytes::len).sum());
+        got.iter().for_each(|piece| whole.extend_from_slice(piece));
+        Ok(Some(whole.freeze()))
     }
 
     /// The object's length; `None` when there is none.
@@ -101,8 +243,10 @@ impl Store {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn head(&self, name: &str) -> Result<Option<u64>> {
-        let _ = name;
-        todo!()
+        check_name(name)?;
+        self.retry
+            .run(async || within(name, 0, self.backend.head(name)).await)
+            .await
     }
 
     /// At most `limit` names with a prefix (a folder, with its slash), ascending, those after
@@ -116,8 +260,11 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let _ = (prefix, after, limit);
-        todo!()
+        check_prefix(prefix)?;
+        after.map_or(Ok(()), check_name)?;
+        self.retry
+            .run(async || self.backend.list(prefix, after, limit).await)
+            .await
     }
 
     /// Deletes an object; an absent one is no error. Capture never calls it.
@@ -125,16 +272,54 @@ impl Store {
     /// # Errors
     /// As [`put`](Self::put).
     pub async fn delete(&self, name: &str) -> Result<()> {
-        let _ = name;
-        todo!()
+        check_name(name)?;
+        self.retry
+            .run(async || self.backend.delete(name).await)
+            .await
     }
 
-    /// Checks what the format needs of a store: an object can be created once and only once,
-    /// read back, listed and (where the right is given) deleted.
+    /// Whether anything but leftovers of [`probe`](Self::probe) is below the prefix.
     ///
     /// # Errors
-    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the store lies.
-    pub async fn probe(&self) -> Result<()> {
-        todo!()
+    /// As [`get`](Self::get).
+    pub async fn is_empty(&self) -> Result<bool> {
+        let before = self.list("", None, 1).await?;
+        if before.iter().any(|name| !name.starts_with(PROBE_PREFIX)) {
+            return Ok(false);
+        }
+        // The first name after the folder: "0" follows "/".
+        let past = PROBE_PREFIX.replace('/', "0");
+        let after = self.list("", Some(&past), 1).await?;
+        Ok(after.is_empty() && self.head(&past).await?.is_none())
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
+    pub(super) fn retry(&self) -> &Retry {
+        &self.retry
     }
 }
+
+fn short(name: &str, range: &Range<u64>) -> Error {
+    Error::corrupt("read range of a shorter object")
+        .field("object", name)
+        .field("offset", range.start)
+        .field("length", range.end - range.start)
+        .hint("restore the object from a mirror or a bucket version")
+}
+
+/// Gives a call up whose answer does not come.
+async fn within<T>(name: &str, bytes: usize, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let timeout = ANSWER_TIMEOUT + Duration::from_secs(bytes as u64 / SLOW_BYTES_PER_S);
+    match tokio::time::timeout(timeout, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::unavailable("wait for the store")
+            .field("object", name)
+            .field("seconds", timeout.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
