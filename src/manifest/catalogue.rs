@@ -83,6 +83,13 @@ impl Catalogue {
         }
     }
 
+    /// The same catalogue for a timeline that branches off here.
+    #[must_use]
+    pub fn branch(mut self, timeline: u32) -> Catalogue {
+        self.timeline = timeline;
+        self
+    }
+
     /// The entry up to which it is complete: the last one applied.
     #[must_use]
     pub fn seq(&self) -> Seq {

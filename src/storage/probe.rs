@@ -47,7 +47,7 @@ impl Store {
         // is the answer that is probed.
         let again = self
             .retry()
-            .run(async || self.backend().create(a, second.clone()).await);
+            .run(|| self.backend().create(a, second.clone()));
         if again.await? {
             return Err(lies("create an object twice"));
         }

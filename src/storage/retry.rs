@@ -33,7 +33,10 @@ impl Retry {
     }
 
     /// Runs `call` until it succeeds, fails finally, or the deadline passes.
-    pub(super) async fn run<T>(&self, mut call: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    pub(super) async fn run<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let mut attempts = self.attempts();
         loop {
             match call().await {
@@ -80,20 +83,20 @@ mod tests {
     async fn only_unavailable_is_repeated() {
         let mut calls = 0;
         let result = QUICK
-            .run(async || {
+            .run(|| {
                 calls += 1;
-                match calls {
+                std::future::ready(match calls {
                     1..5 => Err(Error::unavailable("call")),
                     _ => Ok(calls),
-                }
+                })
             })
             .await;
         assert_eq!(result.expect("fifth call"), 5);
         let mut calls = 0;
         let result: Result<()> = QUICK
-            .run(async || {
+            .run(|| {
                 calls += 1;
-                Err(Error::config("call"))
+                std::future::ready(Err(Error::config("call")))
             })
             .await;
         assert_eq!(result.expect_err("final").kind(), ErrorKind::Config);
@@ -106,7 +109,9 @@ mod tests {
             deadline: Duration::ZERO,
             ..QUICK
         };
-        let result: Result<()> = retry.run(async || Err(Error::unavailable("call"))).await;
+        let result: Result<()> = retry
+            .run(|| std::future::ready(Err(Error::unavailable("call"))))
+            .await;
         assert_eq!(result.expect_err("passed").get("attempts"), Some("1"));
     }
 }

@@ -7,7 +7,7 @@ use super::object::ObjectBackend;
 use super::probe::PREFIX as PROBE_PREFIX;
 use super::retry::Retry;
 use super::s3;
-use crate::error::{Error, Result, Wrap};
+use crate::error::{Error, ErrorKind, Result, Wrap};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -140,7 +140,7 @@ impl Store {
     pub async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
         check_name(name)?;
         self.retry
-            .run(async || self.backend.put(name, bytes.clone()).await)
+            .run(|| self.backend.put(name, bytes.clone()))
             .await
     }
 
@@ -178,9 +178,7 @@ impl Store {
     /// As [`put`](Self::put). A refused right is never an absent object.
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
         check_name(name)?;
-        self.retry
-            .run(async || self.backend.get(name, None).await)
-            .await
+        self.retry.run(|| self.backend.get(name, None)).await
     }
 
     /// A range of the object's bytes; `None` when there is no object.
@@ -201,23 +199,23 @@ impl Store {
     }
 
     async fn get_piece(&self, name: &str, range: &Range<u64>) -> Result<Option<Bytes>> {
-        let got = self.retry.run(async || {
-            let got = self.backend.get(name, Some(range.clone())).await;
-            // S3 answers 416 for a range that starts past the end.
-            match got {
-                Err(error) if error.kind().is_retryable() => {
-                    let length = self.backend.head(name).await?;
-                    match length {
-                        Some(length) if length <= range.start => Err(short(name, range)),
-                        _ => Err(error),
-                    }
-                }
-                got => got,
-            }
-        });
+        let got = self.retry.run(|| self.try_piece(name, range));
         match got.await? {
             Some(bytes) if bytes.len() as u64 != range.end - range.start => Err(short(name, range)),
             got => Ok(got),
+        }
+    }
+
+    async fn try_piece(&self, name: &str, range: &Range<u64>) -> Result<Option<Bytes>> {
+        match self.backend.get(name, Some(range.clone())).await {
+            // S3 answers 416 for a range that starts past the end.
+            Err(error) if error.kind() != ErrorKind::Config => {
+                match self.backend.head(name).await? {
+                    Some(length) if length <= range.start => Err(short(name, range)),
+                    _ => Err(error),
+                }
+            }
+            got => got,
         }
     }
 
@@ -245,7 +243,7 @@ impl Store {
     pub async fn head(&self, name: &str) -> Result<Option<u64>> {
         check_name(name)?;
         self.retry
-            .run(async || within(name, 0, self.backend.head(name)).await)
+            .run(|| within(name, 0, self.backend.head(name)))
             .await
     }
 
@@ -263,7 +261,7 @@ impl Store {
         check_prefix(prefix)?;
         after.map_or(Ok(()), check_name)?;
         self.retry
-            .run(async || self.backend.list(prefix, after, limit).await)
+            .run(|| self.backend.list(prefix, after, limit))
             .await
     }
 
@@ -273,9 +271,7 @@ impl Store {
     /// As [`put`](Self::put).
     pub async fn delete(&self, name: &str) -> Result<()> {
         check_name(name)?;
-        self.retry
-            .run(async || self.backend.delete(name).await)
-            .await
+        self.retry.run(|| self.backend.delete(name)).await
     }
 
     /// Whether anything but leftovers of [`probe`](Self::probe) is below the prefix.
