@@ -4,8 +4,10 @@
 pub mod base;
 pub mod binlog;
 pub mod change;
+pub mod config;
 pub mod error;
 pub mod manifest;
+pub mod observe;
 pub mod position;
 pub mod runtime;
 pub mod schema;
