@@ -1,6 +1,26 @@
 //! Canonical rows, their hash, and fingerprints of whole tables.
+//!
+//! Two row images that mean the same row have the same canonical row: a row read by SELECT and
+//! the same row in the binlog, a JSON document with and without the slack of in-place updates,
+//! one value compressed twice. Canonical rows are hashed and never stored, so their layout is
+//! frozen with the name [`ROW_HASH`]. For every column that is not hidden, in table order, one
+//! tag byte and then (numbers little endian, lengths unsigned LEB128):
+//!
+//! | tag | cell | bytes |
+//! |---|---|---|
+//! | 0 | NULL | |
+//! | 1 | without a canonical typed value | length, the cell without its length prefix |
+//! | 2 | integer, date, time (days or microseconds) | 8 |
+//! | 3 | decimal, BIGINT UNSIGNED, BIT(64) | 16: the unscaled value |
+//! | 4 | single | 4: its bits |
+//! | 5 | double | 8: its bits |
+//! | 6 | text | length, UTF-8 |
+//! | 7 | bytes | length, bytes |
+//! | 8 | vector | length in bytes, its elements' bits |
+//! | 9 | JSON of MySQL | length, canonical binary |
 
-use super::TablePlan;
+use super::raw::put_uvarint;
+use super::{CellCodec, Scratch, TablePlan, Value};
 use crate::error::{Error, Result};
 use std::fmt;
 use std::ops::Range;
@@ -22,13 +42,27 @@ impl Canonicalizer {
         Canonicalizer { plan }
     }
 
-    /// Appends the canonical row of an image to `out`.
+    /// Appends the canonical row of an image to `out`; `cells` as given by
+    /// [`ImageLayout::split`](crate::change::ImageLayout::split).
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when `cells` are not of this image.
     pub fn row(&self, image: &[u8], cells: &[Option<Range<u32>>], out: &mut Vec<u8>) -> Result<()> {
-        let _ = (&self.plan, image, cells, out);
-        Err(Error::internal("not built yet"))
+        let codecs = self.plan.codecs();
+        if cells.len() != codecs.len() {
+            return Err(not_of_this_image());
+        }
+        let mut scratch = Scratch::default();
+        for (index, (codec, cell)) in codecs.iter().zip(cells).enumerate() {
+            if self.plan.is_hidden(index) {
+                continue;
+            }
+            match cell {
+                None => out.push(0),
+                Some(range) => put_cell(codec, cell_of(image, range)?, &mut scratch, out),
+            }
+        }
+        Ok(())
     }
 
     /// Hash of the canonical row ("xxh3-128/1").
@@ -36,10 +70,52 @@ impl Canonicalizer {
     /// # Errors
     /// As [`row`](Self::row).
     pub fn hash(&self, image: &[u8], cells: &[Option<Range<u32>>]) -> Result<u128> {
-        let mut row = Vec::new();
+        let mut row = Vec::with_capacity(image.len() + 16 * cells.len());
         self.row(image, cells, &mut row)?;
         Ok(xxhash_rust::xxh3::xxh3_128(&row))
     }
+}
+
+/// A cell of an image.
+pub(super) fn cell_of<'a>(image: &'a [u8], range: &Range<u32>) -> Result<&'a [u8]> {
+    image
+        .get(range.start as usize..range.end as usize)
+        .ok_or_else(not_of_this_image)
+}
+
+pub(super) fn not_of_this_image() -> Error {
+    Error::corrupt("read cells: they are not of this row image")
+}
+
+fn put_cell(codec: &CellCodec, cell: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
+    let mut put = |tag: u8, bytes: &[u8]| {
+        out.push(tag);
+        put_uvarint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    };
+    let content = codec.content(cell);
+    if let Some(document) = codec.canonical_json(cell) {
+        return put(9, &document);
+    }
+    let decoded = codec.decode(cell, scratch);
+    if !decoded.exact && !codec.is_canonical_by_value() {
+        return put(1, content);
+    }
+    match decoded.value {
+        Value::Null => put(1, content),
+        Value::Text(text) => put(6, text.as_bytes()),
+        Value::Bytes(bytes) => put(7, bytes),
+        Value::Vector(bytes) => put(8, bytes),
+        Value::Int(v) => put_number(out, 2, &v.to_le_bytes()),
+        Value::Decimal(v) => put_number(out, 3, &v.to_le_bytes()),
+        Value::Float(v) => put_number(out, 4, &v.to_bits().to_le_bytes()),
+        Value::Double(v) => put_number(out, 5, &v.to_bits().to_le_bytes()),
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(bytes);
 }
 
 /// Order-free identity of a multiset of rows: the sum of the hashes of their canonical rows
@@ -86,12 +162,37 @@ impl std::str::FromStr for Fingerprint {
     fn from_str(text: &str) -> Result<Self> {
         let bad = || Error::corrupt("parse fingerprint").field("text", text);
         let (sum, rows) = text.split_once('-').ok_or_else(bad)?;
-        if sum.len() != 32 {
+        if sum.len() != 32 || !sum.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
         Ok(Fingerprint {
             sum: u128::from_str_radix(sum, 16).map_err(|_| bad())?,
             rows: rows.parse().map_err(|_| bad())?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_forget_order_and_undo() {
+        let mut a = Fingerprint::default();
+        a.add(u128::MAX);
+        a.add(5);
+        let mut b = Fingerprint::default();
+        b.add(5);
+        b.add(7);
+        b.remove(7);
+        let mut c = Fingerprint::default();
+        c.add(u128::MAX);
+        b.merge(&c);
+        assert_eq!(a, b);
+        assert_eq!(a.to_string(), "00000000000000000000000000000004-2");
+        assert_eq!(a.to_string().parse::<Fingerprint>().expect("own text"), a);
+        for bad in ["", "4-2", "+0000000000000000000000000000004-2", "x-1"] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
     }
 }

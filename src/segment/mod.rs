@@ -12,13 +12,20 @@
 
 mod canonical;
 mod cell;
+mod column;
 mod decode;
 mod encode;
 mod file;
 mod key;
 mod plan;
 mod raw;
+mod raw_cells;
+mod rows_file;
 mod statements;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod transactions;
 
 pub use canonical::{Canonicalizer, Fingerprint, ROW_HASH};
@@ -26,8 +33,8 @@ pub use cell::{CellCodec, Decoded, Scratch, Value};
 pub use decode::{BaseBuilder, ChangeBuilder, ChangeRow};
 pub use encode::{BatchView, ImageEncoder};
 pub use file::{
-    FileIdentity, FileKind, FileOptions, FileStats, ReadOptions, RowOrder, TableBatches, TableFile,
-    TableFileReader, TableFileWriter, identify,
+    FileIdentity, FileKind, FileOptions, FileStats, ReadOptions, RowOrder, TINY_ROWS, TableBatches,
+    TableFile, TableFileReader, TableFileWriter, identify,
 };
 pub use key::KeyCodec;
 pub use plan::{TablePlan, system, version_sha256};

@@ -16,6 +16,12 @@
 use crate::error::{Error, Result};
 use bytes::Bytes;
 
+const VERBATIM: u8 = 0;
+const CUT: u8 = 1;
+/// Where the length of an event stands in its header.
+const EVENT_LENGTH: std::ops::Range<usize> = 9..13;
+const CHECKSUM_BYTES: usize = 4;
+
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawRecord<'a> {
@@ -39,14 +45,14 @@ pub struct RawWriter {
 impl RawWriter {
     /// Appends a whole event.
     pub fn verbatim(&mut self, event: &[u8]) {
-        self.bytes.push(0);
+        self.bytes.push(VERBATIM);
         put_uvarint(&mut self.bytes, event.len() as u64);
         self.bytes.extend_from_slice(event);
     }
 
     /// Appends a rows event that was cut before its images.
     pub fn cut(&mut self, event: i32, head: &[u8]) {
-        self.bytes.push(1);
+        self.bytes.push(CUT);
         put_uvarint(&mut self.bytes, u64::from(event.unsigned_abs()));
         put_uvarint(&mut self.bytes, head.len() as u64);
         self.bytes.extend_from_slice(head);
@@ -58,19 +64,43 @@ impl RawWriter {
         &self.bytes
     }
 
+    /// The records, leaving none.
+    #[must_use]
+    pub fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.bytes))
+    }
+
     /// Forgets all records, keeping the room.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
 }
 
-/// Unsigned LEB128.
+/// Appends unsigned LEB128.
 pub(crate) fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Takes unsigned LEB128 off the front; `None` when it does not end or exceeds 64 bits.
+pub(crate) fn take_uvarint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        value |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Iterates over records; ends after the first error.
@@ -85,14 +115,40 @@ impl<'a> RawReader<'a> {
     pub fn new(bytes: &'a [u8]) -> RawReader<'a> {
         RawReader { rest: bytes }
     }
+
+    fn record(&mut self) -> Option<RawRecord<'a>> {
+        let (kind, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        let event = match *kind {
+            VERBATIM => None,
+            CUT => Some(i32::try_from(take_uvarint(&mut self.rest)?).ok()?),
+            _ => return None,
+        };
+        let length = usize::try_from(take_uvarint(&mut self.rest)?).ok()?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(match event {
+            Some(event) => RawRecord::Cut { event, head: bytes },
+            None => RawRecord::Verbatim(bytes),
+        })
+    }
 }
 
 impl<'a> Iterator for RawReader<'a> {
     type Item = Result<RawRecord<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let _ = self.rest;
-        None
+        if self.rest.is_empty() {
+            return None;
+        }
+        let left = self.rest.len();
+        let record = self.record();
+        if record.is_none() {
+            self.rest = &[];
+        }
+        Some(record.ok_or_else(|| {
+            Error::corrupt("read raw events: malformed record").field("bytes_left", left)
+        }))
     }
 }
 
@@ -106,8 +162,87 @@ impl<'a> Iterator for RawReader<'a> {
 /// fill the event; errors of `images`.
 pub fn rebuild_events(
     raw: &[u8],
-    images: impl FnMut(i32, &mut Vec<u8>) -> Result<()>,
+    mut images: impl FnMut(i32, &mut Vec<u8>) -> Result<()>,
 ) -> Result<Vec<Bytes>> {
-    let _ = (raw, images);
-    Err(Error::internal("not built yet"))
+    let mut events = Vec::new();
+    for record in RawReader::new(raw) {
+        events.push(match record? {
+            RawRecord::Verbatim(event) => Bytes::copy_from_slice(event),
+            RawRecord::Cut { event, head } => {
+                let mut bytes = head.to_vec();
+                images(event, &mut bytes)?;
+                end_event(event, &mut bytes)?;
+                Bytes::from(bytes)
+            }
+        });
+    }
+    Ok(events)
+}
+
+/// Appends the checksum where the header's length asks for one.
+fn end_event(event: i32, bytes: &mut Vec<u8>) -> Result<()> {
+    let bad = |what: &'static str| Error::corrupt(what).field("event", event);
+    let length = bytes
+        .get(EVENT_LENGTH)
+        .and_then(|l| l.try_into().ok())
+        .map(|l| u32::from_le_bytes(l) as usize)
+        .ok_or_else(|| bad("rebuild rows event: header cut"))?;
+    if length == bytes.len() + CHECKSUM_BYTES {
+        let checksum = crc32fast::hash(bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+    }
+    if length != bytes.len() {
+        return Err(bad("rebuild rows event: its images do not fill it")
+            .field("length", length)
+            .field("rebuilt", bytes.len()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_back_with_their_checksum() {
+        let mut event = vec![7u8; 19];
+        event.extend_from_slice(b"post header");
+        let images_at = event.len();
+        event.extend_from_slice(b"images");
+        let length = event.len() as u32 + 4;
+        event[9..13].copy_from_slice(&length.to_le_bytes());
+        let checksum = crc32fast::hash(&event);
+        event.extend_from_slice(&checksum.to_le_bytes());
+
+        let mut writer = RawWriter::default();
+        writer.verbatim(b"gtid");
+        writer.cut(300, &event[..images_at]);
+        let raw = writer.take();
+        let events = rebuild_events(&raw, |ordinal, out| {
+            assert_eq!(ordinal, 300);
+            out.extend_from_slice(b"images");
+            Ok(())
+        });
+        assert_eq!(
+            events.expect("rebuilt"),
+            [Bytes::from_static(b"gtid"), Bytes::from(event)]
+        );
+        assert!(rebuild_events(&raw, |_, _| Ok(())).is_err());
+        for cut in 1..raw.len() {
+            let records: Vec<_> = RawReader::new(&raw[..cut]).collect();
+            let whole = cut == 1 + 1 + 4;
+            assert_eq!(records.last().is_some_and(|r| r.is_ok()), whole, "{cut}");
+        }
+    }
+
+    #[test]
+    fn uvarints_are_bounded() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            put_uvarint(&mut bytes, value);
+            assert_eq!(take_uvarint(&mut bytes.as_slice()), Some(value));
+        }
+        assert_eq!(take_uvarint(&mut [0xff; 11].as_slice()), None);
+        assert_eq!(take_uvarint(&mut [0x80].as_slice()), None);
+    }
 }

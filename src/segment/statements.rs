@@ -1,9 +1,18 @@
 //! statements.parquet: one row per statement that the server executed, or logged, as text.
 
+use super::file::TableBatches;
+use super::rows_file::{
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, RowsFileWriter, RowsView, instant,
+};
 use crate::change::StatementKind;
 use crate::error::{Error, Result};
 use crate::position::Seq;
+use arrow_array::{
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::DataType;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +39,54 @@ pub struct StatementRow {
     pub header_us: i64,
 }
 
+fn columns() -> Vec<ColumnSpec> {
+    use DataType::{Binary, Int64, Utf8};
+    vec![
+        ColumnSpec("seq", Int64, false, false),
+        ColumnSpec("ordinal", Int64, false, false),
+        ColumnSpec("kind", Utf8, false, true),
+        ColumnSpec("default_db", Binary, false, true),
+        ColumnSpec("text", Binary, false, true),
+        ColumnSpec("charset", Int64, true, true),
+        ColumnSpec("status_vars", Binary, false, true),
+        ColumnSpec("thread_id", Int64, false, true),
+        ColumnSpec("error_code", Int64, false, true),
+        ColumnSpec("header_time", instant(), false, false),
+    ]
+}
+
+fn kind_name(kind: StatementKind) -> &'static str {
+    match kind {
+        StatementKind::Query => "query",
+        StatementKind::RowsQuery => "rows_query",
+    }
+}
+
+fn kind_parse(name: &str) -> Option<StatementKind> {
+    [StatementKind::Query, StatementKind::RowsQuery]
+        .into_iter()
+        .find(|kind| kind_name(*kind) == name)
+}
+
 /// Builds the file.
-#[derive(Debug, Default)]
-pub struct StatementsWriter {}
+#[derive(Debug)]
+pub struct StatementsWriter {
+    file: RowsFileWriter,
+    rows: Vec<StatementRow>,
+    bytes: usize,
+    written: u64,
+}
+
+impl Default for StatementsWriter {
+    fn default() -> Self {
+        StatementsWriter {
+            file: RowsFileWriter::new(&columns()),
+            rows: Vec::new(),
+            bytes: 0,
+            written: 0,
+        }
+    }
+}
 
 impl StatementsWriter {
     /// An empty file.
@@ -46,28 +100,69 @@ impl StatementsWriter {
     /// # Errors
     /// [`Internal`](crate::error::ErrorKind::Internal) when Parquet refuses a batch.
     pub fn push(&mut self, row: &StatementRow) -> Result<()> {
-        let _ = row;
-        Err(Error::internal("not built yet"))
+        self.bytes += row.text.len() + row.status_vars.len() + row.default_db.len();
+        self.rows.push(row.clone());
+        self.written += 1;
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write(arrays(&self.rows))?;
+        self.rows.clear();
+        self.bytes = 0;
+        Ok(())
     }
 
     /// Rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        0
+        self.written
     }
 
     /// Ends the file.
     ///
     /// # Errors
     /// [`Internal`](crate::error::ErrorKind::Internal) when the file cannot be written.
-    pub fn finish(self) -> Result<Bytes> {
-        Err(Error::internal("not built yet"))
+    pub fn finish(mut self) -> Result<Bytes> {
+        self.flush()?;
+        self.file.finish()
     }
+}
+
+/// The columns of some rows, in the order of [`columns`].
+fn arrays(rows: &[StatementRow]) -> Vec<ArrayRef> {
+    let int = |of: fn(&StatementRow) -> Option<i64>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<Int64Array>())
+    };
+    let bytes = |of: fn(&StatementRow) -> &Bytes| -> ArrayRef {
+        let all = rows.iter().map(|row| Some(of(row).as_ref()));
+        Arc::new(all.collect::<BinaryArray>())
+    };
+    let kinds = rows.iter().map(|row| Some(kind_name(row.kind)));
+    let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.header_us)).collect();
+    vec![
+        int(|r| Some(r.seq.0)),
+        int(|r| Some(r.ordinal)),
+        Arc::new(kinds.collect::<StringArray>()),
+        bytes(|r| &r.default_db),
+        bytes(|r| &r.text),
+        int(|r| r.charset.map(i64::from)),
+        bytes(|r| &r.status_vars),
+        int(|r| Some(i64::from(r.thread_id))),
+        int(|r| Some(i64::from(r.error_code))),
+        Arc::new(times.with_timezone("UTC")),
+    ]
 }
 
 /// Iterates over the rows of the file; ends after the first error.
 #[derive(Debug)]
-pub struct StatementsReader {}
+pub struct StatementsReader {
+    batches: Option<TableBatches>,
+    batch: Option<(RecordBatch, usize)>,
+}
 
 impl StatementsReader {
     /// Opens the file.
@@ -75,8 +170,10 @@ impl StatementsReader {
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is no such file.
     pub fn open(bytes: Bytes) -> Result<StatementsReader> {
-        let _ = bytes;
-        Ok(StatementsReader {})
+        Ok(StatementsReader {
+            batches: Some(rows_file::open(bytes, &columns())?),
+            batch: None,
+        })
     }
 }
 
@@ -84,6 +181,33 @@ impl Iterator for StatementsReader {
     type Item = Result<StatementRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        None
+        let next = rows_file::next_row(&mut self.batches, &mut self.batch, read_row);
+        next.map(|row| row.map_err(|e| e.field("file", "statements.parquet")))
     }
+}
+
+fn read_row(view: RowsView<'_>, row: usize) -> Result<StatementRow> {
+    let range = |name: &'static str| {
+        Error::corrupt("read column: missing or out of range").field("column", name)
+    };
+    let bytes = |name| {
+        let value = view.bytes(name, row)?;
+        value.map(Bytes::copy_from_slice).ok_or_else(|| range(name))
+    };
+    let kind = view.text("kind", row)?.and_then(kind_parse);
+    let charset = view.int("charset", row)?.map(u16::try_from).transpose();
+    let thread_id = u32::try_from(view.required("thread_id", row)?);
+    let error_code = u16::try_from(view.required("error_code", row)?);
+    Ok(StatementRow {
+        seq: Seq(view.required("seq", row)?),
+        ordinal: view.required("ordinal", row)?,
+        kind: kind.ok_or_else(|| range("kind"))?,
+        default_db: bytes("default_db")?,
+        text: bytes("text")?,
+        charset: charset.map_err(|_| range("charset"))?,
+        status_vars: bytes("status_vars")?,
+        thread_id: thread_id.map_err(|_| range("thread_id"))?,
+        error_code: error_code.map_err(|_| range("error_code"))?,
+        header_us: view.required("header_time", row)?,
+    })
 }

@@ -1,9 +1,22 @@
 //! transactions.parquet: one row per log entry, transaction or mark.
+//!
+//! 64-bit unsigned numbers (GTID sequence, xid) are stored as the signed number of the same bits.
 
-use crate::change::{CommitTime, TransactionKind};
+use super::file::TableBatches;
+use super::rows_file::{
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, RowsFileWriter, RowsView, instant,
+};
+use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::error::{Error, Result};
-use crate::position::{BinlogPosition, Gtid, Seq};
+use crate::position::{BinlogPosition, Gtid, Seq, Tag};
+use arrow_array::builder::FixedSizeBinaryBuilder;
+use arrow_array::{
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::DataType;
 use bytes::Bytes;
+use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a log entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +33,56 @@ pub enum EntryKind {
     Idle,
     /// Mark: a table cannot be followed over this point.
     Barrier,
+}
+
+impl EntryKind {
+    const ALL: [EntryKind; 12] = [
+        EntryKind::Transaction(TransactionKind::Transaction),
+        EntryKind::Transaction(TransactionKind::Ddl),
+        EntryKind::Transaction(TransactionKind::Empty),
+        EntryKind::Transaction(TransactionKind::XaPrepare),
+        EntryKind::Transaction(TransactionKind::XaCommit),
+        EntryKind::Transaction(TransactionKind::XaRollback),
+        EntryKind::Transaction(TransactionKind::Rollback),
+        EntryKind::Start,
+        EntryKind::Epoch,
+        EntryKind::Gap,
+        EntryKind::Idle,
+        EntryKind::Barrier,
+    ];
+
+    /// Name in the `kind` column.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryKind::Transaction(kind) => match kind {
+                TransactionKind::Transaction => "transaction",
+                TransactionKind::Ddl => "ddl",
+                TransactionKind::Empty => "empty",
+                TransactionKind::XaPrepare => "xa_prepare",
+                TransactionKind::XaCommit => "xa_commit",
+                TransactionKind::XaRollback => "xa_rollback",
+                TransactionKind::Rollback => "rollback",
+            },
+            EntryKind::Start => "start",
+            EntryKind::Epoch => "epoch",
+            EntryKind::Gap => "gap",
+            EntryKind::Idle => "idle",
+            EntryKind::Barrier => "barrier",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<EntryKind> {
+        EntryKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it is no transaction of the source.
+    #[must_use]
+    pub fn is_mark(self) -> bool {
+        !matches!(self, EntryKind::Transaction(_))
+    }
 }
 
 /// One row.
@@ -65,9 +128,59 @@ pub struct TransactionRow {
     pub detail: Option<String>,
 }
 
+fn columns() -> Vec<ColumnSpec> {
+    use DataType::{Binary, FixedSizeBinary, Int64, Utf8};
+    vec![
+        ColumnSpec("seq", Int64, false, false),
+        ColumnSpec("kind", Utf8, false, true),
+        ColumnSpec("gtid_uuid", FixedSizeBinary(16), true, true),
+        ColumnSpec("gtid_tag", Utf8, true, true),
+        ColumnSpec("gtid_gno", Int64, true, false),
+        ColumnSpec("gtid_domain", Int64, true, true),
+        ColumnSpec("gtid_server_id", Int64, true, true),
+        ColumnSpec("gtid_seq_no", Int64, true, false),
+        ColumnSpec("commit_time", instant(), true, false),
+        ColumnSpec("commit_time_lo", instant(), true, false),
+        ColumnSpec("commit_time_hi", instant(), true, false),
+        ColumnSpec("commit_time_source", Utf8, true, true),
+        ColumnSpec("received_time", instant(), false, false),
+        ColumnSpec("binlog_file", Utf8, true, true),
+        ColumnSpec("end_offset", Int64, true, false),
+        ColumnSpec("server_id", Int64, true, true),
+        ColumnSpec("thread_id", Int64, true, true),
+        ColumnSpec("rows_inserted", Int64, false, true),
+        ColumnSpec("rows_updated", Int64, false, true),
+        ColumnSpec("rows_deleted", Int64, false, true),
+        ColumnSpec("xid", Int64, true, false),
+        ColumnSpec("xa_seq", Int64, true, false),
+        ColumnSpec("last_committed", Int64, true, false),
+        ColumnSpec("sequence_number", Int64, true, false),
+        ColumnSpec("status_vars", Binary, true, true),
+        ColumnSpec("events", Binary, true, true),
+        ColumnSpec("raw", Binary, true, false),
+        ColumnSpec("detail", Utf8, true, false),
+    ]
+}
+
 /// Builds the file.
-#[derive(Debug, Default)]
-pub struct TransactionsWriter {}
+#[derive(Debug)]
+pub struct TransactionsWriter {
+    file: RowsFileWriter,
+    rows: Vec<TransactionRow>,
+    bytes: usize,
+    written: u64,
+}
+
+impl Default for TransactionsWriter {
+    fn default() -> Self {
+        TransactionsWriter {
+            file: RowsFileWriter::new(&columns()),
+            rows: Vec::new(),
+            bytes: 0,
+            written: 0,
+        }
+    }
+}
 
 impl TransactionsWriter {
     /// An empty file.
@@ -81,28 +194,125 @@ impl TransactionsWriter {
     /// # Errors
     /// [`Internal`](crate::error::ErrorKind::Internal) when Parquet refuses a batch.
     pub fn push(&mut self, row: &TransactionRow) -> Result<()> {
-        let _ = row;
-        Err(Error::internal("not built yet"))
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        self.bytes += length(&row.raw) + length(&row.events) + length(&row.status_vars);
+        self.bytes += row.detail.as_ref().map_or(0, String::len);
+        self.rows.push(row.clone());
+        self.written += 1;
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write(arrays(&self.rows))?;
+        self.rows.clear();
+        self.bytes = 0;
+        Ok(())
     }
 
     /// Rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        0
+        self.written
     }
 
     /// Ends the file.
     ///
     /// # Errors
     /// [`Internal`](crate::error::ErrorKind::Internal) when the file cannot be written.
-    pub fn finish(self) -> Result<Bytes> {
-        Err(Error::internal("not built yet"))
+    pub fn finish(mut self) -> Result<Bytes> {
+        self.flush()?;
+        self.file.finish()
     }
+}
+
+/// The columns of some rows, in the order of [`columns`].
+fn arrays(rows: &[TransactionRow]) -> Vec<ArrayRef> {
+    let int = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<Int64Array>())
+    };
+    let time = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
+        let times: TimestampMicrosecondArray = rows.iter().map(of).collect();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let text = |of: fn(&TransactionRow) -> Option<&str>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    };
+    let bytes = |of: fn(&TransactionRow) -> Option<&Bytes>| -> ArrayRef {
+        let all = rows.iter().map(|row| of(row).map(|b| b.as_ref()));
+        Arc::new(all.collect::<BinaryArray>())
+    };
+    vec![
+        int(|r| Some(r.seq.0)),
+        text(|r| Some(r.kind.name())),
+        uuids(rows),
+        text(|r| match &r.gtid {
+            Some(Gtid::MySql { tag, .. }) if !tag.is_empty() => Some(tag.as_str()),
+            _ => None,
+        }),
+        int(|r| match &r.gtid {
+            Some(Gtid::MySql { gno, .. }) => Some(*gno as i64),
+            _ => None,
+        }),
+        int(|r| mariadb(r).map(|(domain, _, _)| domain)),
+        int(|r| mariadb(r).map(|(_, server_id, _)| server_id)),
+        int(|r| mariadb(r).map(|(_, _, seq_no)| seq_no)),
+        time(|r| r.commit.map(|c| c.at_us)),
+        time(|r| r.commit.map(|c| c.lo_us)),
+        time(|r| r.commit.map(|c| c.hi_us)),
+        text(|r| r.commit.map(|c| c.source.name())),
+        time(|r| Some(r.received_us)),
+        text(|r| r.end.as_ref().map(|e| e.file.as_str())),
+        int(|r| r.end.as_ref().map(|e| e.offset as i64)),
+        int(|r| r.server_id.map(i64::from)),
+        int(|r| r.thread_id.map(i64::from)),
+        int(|r| Some(r.rows_inserted)),
+        int(|r| Some(r.rows_updated)),
+        int(|r| Some(r.rows_deleted)),
+        int(|r| r.xid.map(|xid| xid as i64)),
+        int(|r| r.xa_seq.map(|seq| seq.0)),
+        int(|r| r.last_committed),
+        int(|r| r.sequence_number),
+        bytes(|r| r.status_vars.as_ref()),
+        bytes(|r| r.events.as_ref()),
+        bytes(|r| r.raw.as_ref()),
+        text(|r| r.detail.as_deref()),
+    ]
+}
+
+fn mariadb(row: &TransactionRow) -> Option<(i64, i64, i64)> {
+    match row.gtid {
+        Some(Gtid::MariaDb {
+            domain,
+            server_id,
+            seq_no,
+        }) => Some((i64::from(domain), i64::from(server_id), seq_no as i64)),
+        _ => None,
+    }
+}
+
+fn uuids(rows: &[TransactionRow]) -> ArrayRef {
+    let mut builder = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
+    for row in rows {
+        let appended = match &row.gtid {
+            Some(Gtid::MySql { uuid, .. }) => builder.append_value(uuid.as_bytes()).is_ok(),
+            _ => false,
+        };
+        if !appended {
+            builder.append_null();
+        }
+    }
+    Arc::new(builder.finish())
 }
 
 /// Iterates over the rows of the file; ends after the first error.
 #[derive(Debug)]
-pub struct TransactionsReader {}
+pub struct TransactionsReader {
+    batches: Option<TableBatches>,
+    batch: Option<(RecordBatch, usize)>,
+}
 
 impl TransactionsReader {
     /// Opens the file.
@@ -110,8 +320,10 @@ impl TransactionsReader {
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is no such file.
     pub fn open(bytes: Bytes) -> Result<TransactionsReader> {
-        let _ = bytes;
-        Ok(TransactionsReader {})
+        Ok(TransactionsReader {
+            batches: Some(rows_file::open(bytes, &columns())?),
+            batch: None,
+        })
     }
 }
 
@@ -119,6 +331,91 @@ impl Iterator for TransactionsReader {
     type Item = Result<TransactionRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        None
+        let next = rows_file::next_row(&mut self.batches, &mut self.batch, read_row);
+        next.map(|row| row.map_err(|e| e.field("file", "transactions.parquet")))
     }
 }
+
+fn read_row(view: RowsView<'_>, row: usize) -> Result<TransactionRow> {
+    let int = |name| view.int(name, row);
+    let bytes = |name| Ok(view.bytes(name, row)?.map(Bytes::copy_from_slice));
+    let small = |name: &'static str| -> Result<Option<u32>> {
+        let value = int(name)?.map(u32::try_from).transpose();
+        value.map_err(|_| Error::corrupt("read column: out of range").field("column", name))
+    };
+    let kind = view.text("kind", row)?.and_then(EntryKind::parse);
+    let end = match (view.text("binlog_file", row)?, int("end_offset")?) {
+        (Some(file), Some(offset)) => Some(BinlogPosition::new(file, offset as u64)),
+        _ => None,
+    };
+    Ok(TransactionRow {
+        seq: Seq(view.required("seq", row)?),
+        kind: kind.ok_or_else(|| Error::corrupt("read kind: unknown kind of entry"))?,
+        gtid: read_gtid(view, row)?,
+        commit: read_commit(view, row)?,
+        received_us: view.required("received_time", row)?,
+        end,
+        server_id: small("server_id")?,
+        thread_id: small("thread_id")?,
+        rows_inserted: view.required("rows_inserted", row)?,
+        rows_updated: view.required("rows_updated", row)?,
+        rows_deleted: view.required("rows_deleted", row)?,
+        xid: int("xid")?.map(|xid| xid as u64),
+        xa_seq: int("xa_seq")?.map(Seq),
+        last_committed: int("last_committed")?,
+        sequence_number: int("sequence_number")?,
+        status_vars: bytes("status_vars")?,
+        events: bytes("events")?,
+        raw: bytes("raw")?,
+        detail: view.text("detail", row)?.map(str::to_owned),
+    })
+}
+
+fn read_gtid(view: RowsView<'_>, row: usize) -> Result<Option<Gtid>> {
+    let bad = || Error::corrupt("read gtid: impossible parts").field("row", row);
+    if let Some(uuid) = view.bytes("gtid_uuid", row)? {
+        let tag = view.text("gtid_tag", row)?.unwrap_or_default();
+        return Ok(Some(Gtid::MySql {
+            uuid: Uuid::from_slice(uuid).map_err(|_| bad())?,
+            tag: match tag {
+                "" => Tag::default(),
+                tag => Tag::new(tag).ok_or_else(bad)?,
+            },
+            gno: view.required("gtid_gno", row)? as u64,
+        }));
+    }
+    let Some(domain) = view.int("gtid_domain", row)? else {
+        return Ok(None);
+    };
+    let server_id = view.required("gtid_server_id", row)?;
+    Ok(Some(Gtid::MariaDb {
+        domain: u32::try_from(domain).map_err(|_| bad())?,
+        server_id: u32::try_from(server_id).map_err(|_| bad())?,
+        seq_no: view.required("gtid_seq_no", row)? as u64,
+    }))
+}
+
+fn read_commit(view: RowsView<'_>, row: usize) -> Result<Option<CommitTime>> {
+    let Some(at_us) = view.int("commit_time", row)? else {
+        return Ok(None);
+    };
+    let name = view.text("commit_time_source", row)?.unwrap_or_default();
+    let source = [
+        CommitTimeSource::Immediate,
+        CommitTimeSource::Received,
+        CommitTimeSource::Header,
+    ]
+    .into_iter()
+    .find(|source| source.name() == name);
+    Ok(Some(CommitTime {
+        at_us,
+        lo_us: view.required("commit_time_lo", row)?,
+        hi_us: view.required("commit_time_hi", row)?,
+        source: source.ok_or_else(|| {
+            Error::corrupt("read commit_time_source: unknown source").field("source", name)
+        })?,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

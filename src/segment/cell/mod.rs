@@ -1,8 +1,28 @@
 //! One cell: bytes of a row image <-> typed value.
+//!
+//! [`CellCodec`] is the one place that knows both forms of a type. It is exact in the sense of
+//! the format: a decoded value says whether encoding it gives back the identical cell, and what
+//! is not exact travels in `__raw`. A typed value that is not exact is the best effort for people
+//! who read the file, or NULL.
+
+mod bytes;
+mod compressed;
+mod decimal;
+mod decode;
+mod encode;
+mod json;
+mod kind;
+mod label;
+mod network;
+mod temporal;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use crate::error::{Error, Result};
 use crate::position::Flavor;
 use crate::schema::Column;
+use kind::Kind;
 
 /// A typed value as a Parquet column holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,19 +54,46 @@ pub struct Decoded<'a> {
     pub exact: bool,
 }
 
+impl<'a> Decoded<'a> {
+    /// No typed form.
+    const RAW: Decoded<'static> = Decoded {
+        value: Value::Null,
+        exact: false,
+    };
+
+    fn exact(value: Value<'a>) -> Decoded<'a> {
+        Decoded { value, exact: true }
+    }
+
+    /// An integer where there is one.
+    fn int(value: Option<i64>) -> Decoded<'a> {
+        value.map_or(Decoded::RAW, |v| Decoded::exact(Value::Int(v)))
+    }
+}
+
 /// Room for values that are not a slice of their cell; reused from cell to cell.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Converted text.
-    pub(crate) text: String,
+    text: String,
     /// Converted bytes.
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl Scratch {
+    /// A vector of these elements.
+    pub(super) fn set_vector(&mut self, elements: &[f32]) -> Value<'_> {
+        self.bytes.clear();
+        self.bytes
+            .extend(elements.iter().flat_map(|e| e.to_bits().to_le_bytes()));
+        Value::Vector(&self.bytes)
+    }
 }
 
 /// Decodes and encodes the cells of one column.
 #[derive(Clone, Debug)]
 pub struct CellCodec {
-    _column: Column,
+    kind: Kind,
 }
 
 impl CellCodec {
@@ -56,28 +103,62 @@ impl CellCodec {
     /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the column's storage is not
     /// one this wire type can be stored as.
     pub fn new(column: &Column, flavor: Flavor) -> Result<CellCodec> {
-        let _ = flavor;
-        Ok(CellCodec {
-            _column: column.clone(),
-        })
+        let kind = Kind::of(column, flavor)
+            .filter(|kind| kind.fits(column.stored))
+            .ok_or_else(|| {
+                Error::incompatible("compile column: it is stored as a type it cannot have")
+                    .field("column", &column.name)
+                    .field("wire_type", column.wire_type)
+                    .field("stored", format!("{:?}", column.stored))
+                    .hint("read this repository with the version that wrote it")
+            })?;
+        Ok(CellCodec { kind })
     }
 
     /// The value of a cell (with its length prefix).
     #[must_use]
+    #[inline]
     pub fn decode<'a>(&'a self, cell: &'a [u8], scratch: &'a mut Scratch) -> Decoded<'a> {
-        let _ = (cell, scratch);
-        Decoded {
-            value: Value::Null,
-            exact: false,
-        }
+        self.kind.decode(cell, scratch)
     }
 
     /// Appends the cell (with its length prefix) of a value that is not NULL.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when this column cannot hold the value.
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when this column cannot hold the value;
+    /// what was appended to `out` is then meaningless.
     pub fn encode(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<()> {
-        let _ = (value, out);
-        Err(Error::internal("not built yet"))
+        self.kind.encode(value, out).ok_or_else(|| {
+            Error::corrupt("encode cell: the column cannot hold this value")
+                .field("type", self.kind.name())
+        })
+    }
+
+    /// Whether two cells with the same typed value are the same value, exact or not: then row
+    /// identity goes by the typed value, whatever the cell's bytes are.
+    #[must_use]
+    pub(crate) fn is_canonical_by_value(&self) -> bool {
+        self.kind.is_canonical_by_value()
+    }
+
+    /// The canonical binary of a JSON cell; `None` for other types and for malformed ones.
+    #[must_use]
+    pub(crate) fn canonical_json(&self, cell: &[u8]) -> Option<Vec<u8>> {
+        match self.kind {
+            Kind::Json { .. } => json::canonical(self.content(cell)),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a cell without its length prefix.
+    #[must_use]
+    pub(crate) fn content<'a>(&self, cell: &'a [u8]) -> &'a [u8] {
+        cell.get(usize::from(self.kind.prefix())..).unwrap_or(cell)
+    }
+
+    /// Whether values repeat by nature (ENUM, SET, YEAR): a dictionary pays.
+    #[must_use]
+    pub(crate) fn is_label(&self) -> bool {
+        matches!(self.kind, Kind::Enum { .. } | Kind::Set { .. } | Kind::Year)
     }
 }

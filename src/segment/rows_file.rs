@@ -1,0 +1,230 @@
+//! Small files of fixed columns: transactions.parquet and statements.parquet.
+
+use super::file::{ReadOptions, TINY_ROWS, TableBatches, open_metadata, read_batches};
+use crate::error::{Error, Result, Wrap};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A batch is built at this many rows,
+pub(super) const BATCH_ROWS: usize = 8_192;
+/// or at this many bytes of variable length.
+pub(super) const BATCH_BYTES: usize = 8 << 20;
+
+/// One column: name, type, nullable, and whether a dictionary pays.
+pub(super) struct ColumnSpec(
+    pub(super) &'static str,
+    pub(super) DataType,
+    pub(super) bool,
+    pub(super) bool,
+);
+
+/// The type of instants.
+pub(super) fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The schema of these columns; field ids count from 1.
+pub(super) fn schema_of(columns: &[ColumnSpec]) -> SchemaRef {
+    let fields = columns.iter().enumerate().map(|(index, column)| {
+        let id = (index + 1).to_string();
+        Field::new(column.0, column.1.clone(), column.2)
+            .with_metadata(HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id)]))
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Writes batches of one schema into memory; holds the first ones back until it is clear
+/// whether the file is tiny.
+#[derive(Debug)]
+pub(super) struct RowsFileWriter {
+    schema: SchemaRef,
+    dictionaries: Vec<&'static str>,
+    held: Vec<RecordBatch>,
+    writer: Option<ArrowWriter<Vec<u8>>>,
+    rows: usize,
+}
+
+impl RowsFileWriter {
+    pub(super) fn new(columns: &[ColumnSpec]) -> RowsFileWriter {
+        let with_dictionary = columns.iter().filter(|c| c.3);
+        RowsFileWriter {
+            schema: schema_of(columns),
+            dictionaries: with_dictionary.map(|c| c.0).collect(),
+            held: Vec::new(),
+            writer: None,
+            rows: 0,
+        }
+    }
+
+    /// Adds a batch of these columns.
+    pub(super) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .wrap(|| Error::internal("build record batch"))?;
+        self.rows += batch.num_rows();
+        match &mut self.writer {
+            Some(writer) => writer
+                .write(&batch)
+                .wrap(|| Error::internal("write Parquet file")),
+            None => {
+                self.held.push(batch);
+                if self.rows >= TINY_ROWS {
+                    self.open()?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn properties(&self) -> Result<WriterProperties> {
+        let builder = WriterProperties::builder().set_dictionary_enabled(false);
+        if self.rows < TINY_ROWS {
+            return Ok(builder
+                .set_compression(Compression::SNAPPY)
+                .set_statistics_enabled(EnabledStatistics::Chunk)
+                .set_offset_index_disabled(true)
+                .build());
+        }
+        let level = ZstdLevel::try_new(1).wrap(|| Error::internal("choose zstd level"))?;
+        let builder = builder.set_compression(Compression::ZSTD(level));
+        let enabled = self.dictionaries.iter().fold(builder, |builder, name| {
+            let path = ColumnPath::new(vec![(*name).to_owned()]);
+            builder.set_column_dictionary_enabled(path, true)
+        });
+        Ok(enabled.build())
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let properties = self.properties()?;
+        let mut writer = ArrowWriter::try_new(Vec::new(), self.schema.clone(), Some(properties))
+            .wrap(|| Error::internal("open Parquet file"))?;
+        for batch in std::mem::take(&mut self.held) {
+            writer
+                .write(&batch)
+                .wrap(|| Error::internal("write Parquet file"))?;
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(mut self) -> Result<Bytes> {
+        if self.writer.is_none() {
+            self.open()?;
+        }
+        let writer = self.writer.take();
+        let writer = writer.ok_or_else(|| Error::internal("end Parquet file: no writer"))?;
+        let bytes = writer.into_inner();
+        Ok(Bytes::from(
+            bytes.wrap(|| Error::internal("end Parquet file"))?,
+        ))
+    }
+}
+
+/// Opens such a file: all of these columns must be there.
+pub(super) fn open(bytes: Bytes, columns: &[ColumnSpec]) -> Result<TableBatches> {
+    let metadata = open_metadata(&bytes)?;
+    for wanted in schema_of(columns).fields() {
+        let found = metadata.schema().field_with_name(wanted.name());
+        if !found.is_ok_and(|f| f.data_type() == wanted.data_type()) {
+            return Err(
+                Error::corrupt("open Parquet file: column missing or of another type")
+                    .field("column", wanted.name()),
+            );
+        }
+    }
+    let options = ReadOptions {
+        batch_rows: 1_024,
+        ..ReadOptions::default()
+    };
+    read_batches(bytes, &metadata, &options)
+}
+
+/// Access to a batch by column name.
+#[derive(Clone, Copy)]
+pub(super) struct RowsView<'a>(pub(super) &'a RecordBatch);
+
+impl<'a> RowsView<'a> {
+    fn column(self, name: &'static str) -> Result<&'a ArrayRef> {
+        self.0
+            .column_by_name(name)
+            .ok_or_else(|| Error::corrupt("read column: not in the file").field("column", name))
+    }
+
+    /// An integer or instant.
+    pub(super) fn int(self, name: &'static str, row: usize) -> Result<Option<i64>> {
+        let array = self.column(name)?;
+        if row >= array.len() || array.is_null(row) {
+            return Ok(None);
+        }
+        let int = array.as_primitive_opt::<Int64Type>();
+        let instant = array.as_primitive_opt::<TimestampMicrosecondType>();
+        let value = match (int, instant) {
+            (Some(array), _) => array.value(row),
+            (_, Some(array)) => array.value(row),
+            _ => return Err(Error::corrupt("read column: no integer").field("column", name)),
+        };
+        Ok(Some(value))
+    }
+
+    /// An integer or instant that must be there.
+    pub(super) fn required(self, name: &'static str, row: usize) -> Result<i64> {
+        self.int(name, row)?
+            .ok_or_else(|| Error::corrupt("read column: NULL").field("column", name))
+    }
+
+    /// Text.
+    pub(super) fn text(self, name: &'static str, row: usize) -> Result<Option<&'a str>> {
+        let array = self.column(name)?;
+        let valid = row < array.len() && array.is_valid(row);
+        let texts = array.as_string_opt::<i32>().filter(|_| valid);
+        Ok(texts.map(|texts| texts.value(row)))
+    }
+
+    /// Bytes of variable or fixed length.
+    pub(super) fn bytes(self, name: &'static str, row: usize) -> Result<Option<&'a [u8]>> {
+        let array = self.column(name)?;
+        if row >= array.len() || array.is_null(row) {
+            return Ok(None);
+        }
+        let variable = array.as_binary_opt::<i32>().map(|a| a.value(row));
+        Ok(variable.or_else(|| Some(array.as_fixed_size_binary_opt()?.value(row))))
+    }
+}
+
+/// The next row of a file, batch by batch; nothing more after the first error.
+pub(super) fn next_row<T>(
+    batches: &mut Option<TableBatches>,
+    batch: &mut Option<(RecordBatch, usize)>,
+    read: impl Fn(RowsView<'_>, usize) -> Result<T>,
+) -> Option<Result<T>> {
+    loop {
+        if let Some((current, row)) = batch
+            && *row < current.num_rows()
+        {
+            let value = read(RowsView(current), *row);
+            *row += 1;
+            if value.is_err() {
+                *batches = None;
+                *batch = None;
+            }
+            return Some(value);
+        }
+        match batches.as_mut()?.next()? {
+            Ok(next) => *batch = Some((next, 0)),
+            Err(error) => {
+                *batches = None;
+                *batch = None;
+                return Some(Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The whole way: row image -> Arrow -> Parquet -> Arrow -> row image, for every type.
+
+use super::testing::{Cells, any_row, every_column, image_of, plan};
+use super::*;
+use crate::change::Op;
+use crate::position::{Flavor, Seq};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn change_row(row: i64) -> ChangeRow {
+    ChangeRow {
+        op: [Op::Insert, Op::UpdateBefore, Op::UpdateAfter, Op::Delete][row as usize % 4],
+        seq: Seq(7 + row / 2),
+        row,
+        event: row as i32,
+        flags: 0xfff1,
+        commit_time_us: -1_000_000 * row,
+    }
+}
+
+fn write_changes(plan: &Arc<TablePlan>, images: &[Vec<u8>]) -> TableFile {
+    let mut builder = ChangeBuilder::new(plan.clone(), 8);
+    let options = FileOptions::new(FileKind::Change, RowOrder::Unsorted, false);
+    let mut writer = TableFileWriter::new(plan.clone(), options).expect("writer");
+    for (row, image) in images.iter().enumerate() {
+        builder
+            .append(image, &change_row(row as i64))
+            .expect("append");
+        if builder.len() == 3 {
+            writer
+                .write(&builder.finish().expect("batch"))
+                .expect("write");
+        }
+    }
+    writer
+        .write(&builder.finish().expect("batch"))
+        .expect("write");
+    writer.finish().expect("finish")
+}
+
+/// Reads a change file back and checks images, system columns and keys.
+fn check_changes(plan: &Arc<TablePlan>, file: &TableFile, images: &[Vec<u8>]) {
+    let reader = TableFileReader::open(file.bytes.clone(), plan.clone(), FileKind::Change);
+    let reader = reader.expect("open");
+    assert_eq!(reader.rows(), images.len() as u64);
+    let encoder = ImageEncoder::new(plan.clone());
+    let keys = KeyCodec::new(plan.clone());
+    let options = ReadOptions {
+        batch_rows: 5,
+        ..ReadOptions::default()
+    };
+    let mut row = 0;
+    for batch in reader.read(&options).expect("read") {
+        let batch = batch.expect("batch");
+        let view = BatchView::new(plan, &batch).expect("view");
+        for index in 0..view.rows() {
+            let mut image = Vec::new();
+            encoder.image(&view, index, &mut image).expect("image");
+            assert_eq!(hex::encode(&image), hex::encode(&images[row]), "row {row}");
+            assert_eq!(view.change(index).expect("change"), change_row(row as i64));
+            let (mut cells, mut from_image, mut from_batch) = (Vec::new(), Vec::new(), Vec::new());
+            plan.layout().split(&image, &mut cells).expect("split");
+            let typed = keys.encode_image(&image, &cells, &mut from_image);
+            let same = keys.encode_batch(&view, index, &mut from_batch);
+            assert_eq!(typed.expect("key"), same.expect("key"));
+            assert_eq!(from_image, from_batch);
+            assert!(file.stats.key_min <= from_image && from_image <= file.stats.key_max);
+            row += 1;
+        }
+    }
+    assert_eq!(row, images.len());
+}
+
+fn rows_of_every_type() -> BoxedStrategy<Vec<Cells>> {
+    prop::collection::vec(any_row(&every_column()), 1..9).boxed()
+}
+
+fn images(flavor: Flavor, rows: &[Cells]) -> Vec<Vec<u8>> {
+    rows.iter().map(|cells| image_of(flavor, cells)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn images_survive_parquet(rows in rows_of_every_type()) {
+        for flavor in [Flavor::MySql, Flavor::MariaDb] {
+            let plan = plan(flavor, every_column(), &[21, 9, 13, 38, 48, 11]);
+            let images = images(flavor, &rows);
+            check_changes(&plan, &write_changes(&plan, &images), &images);
+        }
+    }
+
+    #[test]
+    fn base_rows_survive_parquet_without_a_key(rows in rows_of_every_type()) {
+        let plan = plan(Flavor::MariaDb, every_column(), &[]);
+        let images = images(Flavor::MariaDb, &rows);
+        let mut builder = BaseBuilder::new(plan.clone(), 1);
+        for image in &images {
+            builder.append(image, Seq(9)).expect("append");
+        }
+        let options = FileOptions::new(FileKind::Base, RowOrder::Unsorted, false);
+        let mut writer = TableFileWriter::new(plan.clone(), options).expect("writer");
+        writer.write(&builder.finish().expect("batch")).expect("write");
+        let file = writer.finish().expect("finish");
+        let reader = TableFileReader::open(file.bytes, plan.clone(), FileKind::Base).expect("open");
+        let encoder = ImageEncoder::new(plan.clone());
+        let mut back = Vec::new();
+        for batch in reader.read(&ReadOptions::default()).expect("read") {
+            let batch = batch.expect("batch");
+            let view = BatchView::new(&plan, &batch).expect("view");
+            for row in 0..view.rows() {
+                let mut image = Vec::new();
+                encoder.image(&view, row, &mut image).expect("image");
+                prop_assert_eq!(view.seq(row).expect("seq"), Seq(9));
+                back.push(image);
+            }
+        }
+        prop_assert_eq!(back, images);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let plan = plan(Flavor::MySql, every_column(), &[0]);
+        let mut cells = Vec::new();
+        let split = plan.layout().split(&bytes, &mut cells);
+        prop_assert_eq!(split.is_ok(), plan.layout().measure(&bytes).is_ok());
+        let appended = ChangeBuilder::new(plan.clone(), 1).append(&bytes, &change_row(0));
+        prop_assert_eq!(appended.is_ok(), split.is_ok_and(|length| length == bytes.len()));
+        let mut scratch = Scratch::default();
+        for codec in plan.codecs() {
+            let _ = codec.decode(&bytes, &mut scratch);
+        }
+        let _: Vec<_> = RawReader::new(&bytes).collect();
+        let _ = Canonicalizer::new(plan.clone()).hash(&bytes, &cells);
+        prop_assert!(identify(&bytes::Bytes::from(bytes)).is_err());
+    }
+}
+
+#[test]
+fn unusual_filler_bits_survive() {
+    let columns = every_column();
+    let unused = 8 - columns.len() % 8;
+    assert!(unused < 8, "this test needs filler bits");
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let plan = plan(flavor, columns.clone(), &[0]);
+        let mut image = image_of(flavor, &vec![None; columns.len()]);
+        let last = image.len() - 1;
+        image[last] ^= 0x80;
+        let images = [image];
+        check_changes(&plan, &write_changes(&plan, &images), &images);
+    }
+}
+
+#[test]
+fn own_columns_never_hide_system_columns() {
+    let plan = plan(Flavor::MySql, every_column(), &[0]);
+    let schema = plan.change_schema();
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let renamed = names.iter().filter(|n| n.starts_with("__OP__col")).count();
+    assert_eq!(renamed, 1);
+    assert_eq!(names.iter().filter(|n| **n == "__op").count(), 1);
+    assert_eq!(names.last(), Some(&"__raw"));
+    let own = names.len() - 7;
+    assert_eq!(plan.base_schema().fields().len(), own + 2);
+}
+
+#[test]
+fn a_file_of_another_version_is_refused() {
+    let plan_1 = plan(Flavor::MySql, every_column(), &[0]);
+    let mut version = plan_1.version().as_ref().clone();
+    version.version = 2;
+    let plan_2 = Arc::new(TablePlan::compile(Arc::new(version)).expect("plan"));
+    let image = image_of(Flavor::MySql, &vec![None; every_column().len()]);
+    let file = write_changes(&plan_1, &[image]);
+    let error = TableFileReader::open(file.bytes.clone(), plan_2, FileKind::Change);
+    assert_eq!(
+        error.expect_err("refused").kind(),
+        crate::error::ErrorKind::Incompatible
+    );
+    let error = TableFileReader::open(file.bytes.clone(), plan_1.clone(), FileKind::Base);
+    assert_eq!(
+        error.expect_err("refused").kind(),
+        crate::error::ErrorKind::Corrupt
+    );
+    let identity = identify(&file.bytes).expect("identity");
+    assert_eq!(identity.version, 1);
+    assert_eq!(identity.sha256, plan_1.version_sha256());
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    let plan = plan(Flavor::MySql, every_column(), &[0]);
+    let image = image_of(Flavor::MySql, &vec![None; every_column().len()]);
+    let images = vec![image; 40];
+    let file = write_changes(&plan, &images).bytes;
+    let mut refused = 0;
+    for at in (0..file.len()).step_by(7) {
+        let mut damaged = file.to_vec();
+        damaged[at] ^= 0x55;
+        let damaged = bytes::Bytes::from(damaged);
+        let Ok(reader) = TableFileReader::open(damaged, plan.clone(), FileKind::Change) else {
+            refused += 1;
+            continue;
+        };
+        let Ok(batches) = reader.read(&ReadOptions::default()) else {
+            refused += 1;
+            continue;
+        };
+        for batch in batches {
+            match batch {
+                Err(_) => refused += 1,
+                Ok(batch) => {
+                    let encoder = ImageEncoder::new(plan.clone());
+                    if let Ok(view) = BatchView::new(&plan, &batch) {
+                        for row in 0..view.rows() {
+                            let _ = encoder.image(&view, row, &mut Vec::new());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
+}
