@@ -1,5 +1,7 @@
 //! Wall clock and durations.
 
+#![allow(clippy::disallowed_methods, reason = "the one place for them")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

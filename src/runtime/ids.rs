@@ -1,5 +1,7 @@
 //! Identities and randomness.
 
+#![allow(clippy::disallowed_methods, reason = "the one place for them")]
+
 use uuid::Uuid;
 
 /// A new random identity.

@@ -15,7 +15,7 @@ use url::{Host, Url};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `s3://bucket/prefix`. Settings come from [`StoreOptions`], then the `AWS_*` variables, then
+/// `s3://bucket/prefix`. Settings come from the `AWS_*` variables (those of [`StoreOptions`] first), then
 /// the shared credentials and configuration files (`AWS_PROFILE`), then web identity, container
 /// and instance credentials.
 pub(super) fn open(url: &Url, options: &StoreOptions) -> Result<ObjectBackend> {
@@ -34,17 +34,19 @@ pub(super) fn open(url: &Url, options: &StoreOptions) -> Result<ObjectBackend> {
     if prefix.split('/').any(|p| matches!(p, "." | "..")) || prefix.contains("//") {
         return Err(bad("read prefix of repository url"));
     }
+    let variable = |key: &str| {
+        let own = options.variables.iter().find(|(name, _)| name == key);
+        own.map(|(_, value)| value.clone())
+            .or_else(|| std::env::var(key).ok())
+    };
     let mut builder = AmazonS3Builder::from_env();
-    let profile = Profile::load(&|key| std::env::var(key).ok(), &|path| {
-        std::fs::read_to_string(path).ok()
-    });
-    builder = profile.fill(builder);
-    if let Some(region) = &options.s3_region {
-        builder = builder.with_region(region);
+    for (name, value) in &options.variables {
+        let key = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>();
+        let key = key.wrap(|| bad("read store variable").field("variable", name))?;
+        builder = builder.with_config(key, value);
     }
-    if let Some(endpoint) = &options.s3_endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
+    let profile = Profile::load(&variable, &|path| std::fs::read_to_string(path).ok());
+    builder = profile.fill(builder, &variable);
     let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]
         .iter()
         .find_map(|key| builder.get_config_value(key));
@@ -52,7 +54,8 @@ pub(super) fn open(url: &Url, options: &StoreOptions) -> Result<ObjectBackend> {
         .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(CONNECT_TIMEOUT);
     if let Some(endpoint) = endpoint {
-        client = client.with_allow_http(allows_http(&endpoint));
+        let asked = variable("AWS_ALLOW_HTTP").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        client = client.with_allow_http(asked || is_loopback(&endpoint));
     }
     let retry = RetryConfig {
         // The store's own loop sees and logs failures; these serve parts and pages within one
@@ -74,15 +77,13 @@ pub(super) fn open(url: &Url, options: &StoreOptions) -> Result<ObjectBackend> {
 }
 
 /// Plain HTTP is for servers on this machine, unless `AWS_ALLOW_HTTP` says otherwise.
-fn allows_http(endpoint: &str) -> bool {
-    let is_loopback = Url::parse(endpoint).is_ok_and(|url| match url.host() {
+fn is_loopback(endpoint: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
-    });
-    let asked = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|v| v.eq_ignore_ascii_case("true"));
-    is_loopback || asked
+    })
 }
 
 /// What the shared files of the AWS tools say about the chosen profile.
@@ -118,7 +119,11 @@ impl Profile {
     }
 
     /// Fills what the environment left open.
-    fn fill(&self, mut builder: AmazonS3Builder) -> AmazonS3Builder {
+    fn fill(
+        &self,
+        mut builder: AmazonS3Builder,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> AmazonS3Builder {
         use AmazonS3ConfigKey as Key;
         let open = |builder: &AmazonS3Builder, key: &Key| builder.get_config_value(key).is_none();
         let get = |key: &str| self.credentials.get(key).or_else(|| self.config.get(key));
@@ -144,7 +149,7 @@ impl Profile {
         // The builder reports its own default region, so the variables are asked directly.
         let region_set = ["AWS_REGION", "AWS_DEFAULT_REGION"]
             .iter()
-            .any(|key| std::env::var_os(key).is_some());
+            .any(|key| variable(key).is_some());
         if !region_set && let Some(region) = get("region") {
             builder = builder.with_region(region);
         }
@@ -192,7 +197,7 @@ mod tests {
             "http://localhost:1",
             "http://[::1]:5",
         ] {
-            assert!(allows_http(near), "{near}");
+            assert!(is_loopback(near), "{near}");
         }
         for far in [
             "http://10.0.0.1:9000",
@@ -200,7 +205,7 @@ mod tests {
             "https://x",
             "nonsense",
         ] {
-            assert!(!allows_http(far), "{far}");
+            assert!(!is_loopback(far), "{far}");
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result, Wrap};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +26,14 @@ pub struct Store {
 }
 
 /// How a store is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreOptions {
     /// How long one call is repeated before it fails as unavailable.
     pub deadline: Duration,
     /// First pause between attempts; the next ones double.
     pub pause_min: Duration,
-    /// S3 endpoint; the AWS environment variables and AWS itself when `None`.
-    pub s3_endpoint: Option<String>,
-    /// S3 region; the AWS environment variables when `None`.
-    pub s3_region: Option<String>,
+    /// `AWS_*` variables that win over those of the process, for example `AWS_ENDPOINT_URL`.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Default for StoreOptions {
@@ -42,9 +41,24 @@ impl Default for StoreOptions {
         StoreOptions {
             deadline: Duration::from_secs(120),
             pause_min: Duration::from_millis(50),
-            s3_endpoint: None,
-            s3_region: None,
+            variables: Vec::new(),
         }
+    }
+}
+
+/// Names the variables; their values may be secret.
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self
+            .variables
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        f.debug_struct("StoreOptions")
+            .field("deadline", &self.deadline)
+            .field("pause_min", &self.pause_min)
+            .field("variables", &names)
+            .finish()
     }
 }
 

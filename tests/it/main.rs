@@ -4,5 +4,6 @@
 //! command that gets it; nothing is skipped.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod s3;
 mod servers;
 mod support;

@@ -138,7 +138,9 @@ mod tests {
     }
 
     fn run(future: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         runtime.expect("runtime").block_on(future);
     }
 
