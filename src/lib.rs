@@ -9,6 +9,7 @@ pub mod error;
 pub mod manifest;
 pub mod observe;
 pub mod position;
+pub mod restore;
 pub mod runtime;
 pub mod schema;
 pub mod segment;

@@ -7,6 +7,7 @@
 
 use crate::error::{Error, Result, Wrap};
 use crate::schema::{TableId, TableName};
+use crate::segment::RowOrder;
 use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder};
 use arrow_array::{Array, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
@@ -16,34 +17,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::sync::Arc;
-
-/// How the rows of a file are ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FileOrder {
-    /// The whole file is one run sorted by key.
-    Sorted,
-    /// Each row group is a sorted run of its own.
-    RowGroups,
-}
-
-impl FileOrder {
-    /// Name as stored.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            FileOrder::Sorted => "sorted",
-            FileOrder::RowGroups => "row_groups",
-        }
-    }
-
-    /// The order of a stored name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<FileOrder> {
-        [FileOrder::Sorted, FileOrder::RowGroups]
-            .into_iter()
-            .find(|order| order.name() == name)
-    }
-}
 
 /// One file of a base: rows of one version of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +46,7 @@ pub struct BaseFile {
     /// Sum modulo 2^128 of the hashes of the rows.
     pub fingerprint: u128,
     /// Order of the rows.
-    pub order: FileOrder,
+    pub order: RowOrder,
 }
 
 fn schema() -> Arc<Schema> {
@@ -243,7 +216,7 @@ impl<'a> Rows<'a> {
             crc32: u32::try_from(self.crc32.value(index)).wrap(bad)?,
             sha256,
             fingerprint: u128::from_str_radix(self.fingerprint.value(index), 16).wrap(bad)?,
-            order: FileOrder::parse(order).ok_or_else(|| bad().field("order", order))?,
+            order: RowOrder::parse(order).ok_or_else(|| bad().field("order", order))?,
         })
     }
 }
@@ -278,9 +251,9 @@ mod tests {
             sha256: [n as u8; 32],
             fingerprint: u128::MAX - u128::from(n),
             order: if n == 0 {
-                FileOrder::RowGroups
+                RowOrder::Runs
             } else {
-                FileOrder::Sorted
+                RowOrder::Sorted
             },
         }
     }

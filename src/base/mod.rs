@@ -8,4 +8,4 @@ mod files;
 pub mod fold;
 pub mod views;
 
-pub use files::{BaseFile, FileOrder, read_files, write_files};
+pub use files::{BaseFile, read_files, write_files};

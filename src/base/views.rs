@@ -180,8 +180,8 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::FileOrder;
     use crate::position::Seq;
+    use crate::segment::RowOrder;
 
     fn file(object: &str, version: u32) -> BaseFile {
         BaseFile {
@@ -197,7 +197,7 @@ mod tests {
             crc32: 0,
             sha256: [0; 32],
             fingerprint: 0,
-            order: FileOrder::Sorted,
+            order: RowOrder::Sorted,
         }
     }
 
