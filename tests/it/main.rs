@@ -4,6 +4,7 @@
 //! command that gets it; nothing is skipped.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod fingerprints;
 mod s3;
 mod servers;
 mod support;
