@@ -10,9 +10,21 @@
 #![deny(clippy::indexing_slicing)]
 
 mod assembler;
+mod cursor;
 pub mod event;
 mod file;
+mod format_description;
+mod gtid;
+mod inflate;
+mod metadata;
+mod payload;
+mod place;
+mod query;
+mod rows;
+mod table_map;
 pub mod write;
+mod xa;
 
 pub use assembler::Assembler;
-pub use file::FileReader;
+pub use file::{FileReader, MAGIC};
+pub use format_description::FormatDescription;

@@ -1,0 +1,307 @@
+//! Table map events: the shape of the table whose rows follow.
+//!
+//! u48 table id, u16 flags, u8 length + name + zero byte of database and table, lenenc number of
+//! columns, a type byte each, lenenc length + type metadata, a bitmap of nullable columns, then
+//! the [optional metadata](super::metadata).
+
+use super::cursor::{Cursor, bit};
+use super::metadata;
+use crate::error::{Error, Result};
+use crate::position::Flavor;
+use crate::schema::{Column, StoredType, TableName, TableShape, wire};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A parsed table map.
+#[derive(Debug)]
+pub(crate) struct TableMap {
+    pub(crate) shape: Arc<TableShape>,
+    /// Whether the optional metadata said all that a column needs (`binlog_row_metadata=FULL`).
+    pub(crate) is_full: bool,
+}
+
+/// Parses a table map without its table id.
+///
+/// # Errors
+/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the bytes are no table map,
+/// [`Incompatible`](crate::error::ErrorKind::Incompatible) for a type nobody knows.
+pub(crate) fn parse(flavor: Flavor, raw: &[u8]) -> Result<TableMap> {
+    let damaged = || Error::corrupt("parse table map").field("bytes", raw.len());
+    let mut cursor = Cursor::new(raw);
+    let name = head(&mut cursor).ok_or_else(damaged)?;
+    let named = |error: Error| error.field("table", &name);
+    let basics = basics(&mut cursor).map_err(named)?;
+    let mut columns = basics.ok_or_else(|| named(damaged()))?;
+    let (key, is_full) = metadata::apply(flavor, cursor.rest(), &mut columns)
+        .ok_or_else(|| named(Error::corrupt("parse metadata of table map")))?;
+    for column in &mut columns {
+        column.stored = column.default_storage(flavor);
+    }
+    Ok(TableMap {
+        shape: Arc::new(TableShape {
+            name,
+            columns,
+            key,
+            raw_table_map: raw.to_vec(),
+            definition: None,
+        }),
+        is_full,
+    })
+}
+
+fn head(cursor: &mut Cursor<'_>) -> Option<TableName> {
+    cursor.u16()?;
+    let mut name = || {
+        let bytes = cursor.lenenc_bytes()?;
+        let text = std::str::from_utf8(bytes).ok()?;
+        (cursor.u8()? == 0).then(|| text.to_owned())
+    };
+    Some(TableName {
+        db: name()?,
+        table: name()?,
+    })
+}
+
+fn basics(cursor: &mut Cursor<'_>) -> Result<Option<Vec<Column>>> {
+    let Some((types, details, nullable)) = parts(cursor) else {
+        return Ok(None);
+    };
+    let mut details = Cursor::new(details);
+    let mut columns = Vec::with_capacity(types.len());
+    for (index, &logged) in types.iter().enumerate() {
+        let Some((wire_type, metadata)) = real_type(logged, &mut details)? else {
+            return Ok(None);
+        };
+        columns.push(Column {
+            name: String::new(),
+            field_id: 0,
+            wire_type,
+            metadata,
+            nullable: bit(nullable, index),
+            unsigned: false,
+            collation: None,
+            labels: Vec::new(),
+            geometry_type: None,
+            vector_dimension: None,
+            visible: true,
+            generated: None,
+            declared: None,
+            stored: StoredType::Binary,
+        });
+    }
+    Ok(details.is_empty().then_some(columns))
+}
+
+fn parts<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+    let count = cursor.length()?;
+    let types = cursor.take(count)?;
+    let details = cursor.lenenc_bytes()?;
+    let nullable = cursor.take(count.div_ceil(8))?;
+    Some((types, details, nullable))
+}
+
+/// The real type and metadata of a column, by the conventions of
+/// [`Column::metadata`](crate::schema::Column).
+fn real_type(logged: u8, details: &mut Cursor<'_>) -> Result<Option<(u8, u16)>> {
+    let metadata = match logged {
+        wire::STRING | wire::ENUM | wire::SET => {
+            let bytes = details.array::<2>();
+            return Ok(bytes.map(|[high, low]| string_type(high, low)));
+        }
+        wire::NEWDECIMAL => details.array::<2>().map(u16::from_be_bytes),
+        wire::VARCHAR | wire::VAR_STRING | wire::VARCHAR_COMPRESSED | wire::BIT => details.u16(),
+        wire::FLOAT
+        | wire::DOUBLE
+        | wire::TINY_BLOB
+        | wire::BLOB
+        | wire::MEDIUM_BLOB
+        | wire::LONG_BLOB
+        | wire::BLOB_COMPRESSED
+        | wire::GEOMETRY
+        | wire::JSON
+        | wire::VECTOR
+        | wire::TIMESTAMP2
+        | wire::DATETIME2
+        | wire::TIME2 => details.u8().map(u16::from),
+        wire::TINY
+        | wire::SHORT
+        | wire::LONG
+        | wire::INT24
+        | wire::LONGLONG
+        | wire::NULL
+        | wire::TIMESTAMP
+        | wire::DATE
+        | wire::TIME
+        | wire::DATETIME
+        | wire::YEAR
+        | wire::NEWDATE => Some(0),
+        other => {
+            return Err(
+                Error::incompatible("read table map with unknown column type").field("type", other),
+            );
+        }
+    };
+    Ok(metadata.map(|metadata| (logged, metadata)))
+}
+
+/// STRING hides ENUM and SET in its first metadata byte, and there, inverted in bits 4 and 5,
+/// also the two upper bits of a length over 255 (mysql-server `Field_string`).
+fn string_type(high: u8, low: u8) -> (u8, u16) {
+    if high & 0x30 == 0x30 {
+        return (high, u16::from(low));
+    }
+    let upper = u16::from((high & 0x30) ^ 0x30) << 4;
+    (high | 0x30, upper | u16::from(low))
+}
+
+/// Bytes of a table map without its id and optional metadata for columns as known here: what
+/// [`parse`] reads, the other way.
+pub(crate) fn build(name: &TableName, columns: &[Column]) -> Result<Vec<u8>> {
+    /// The length of a BIT column is exact; both servers always set it.
+    const BIT_LEN_EXACT: u16 = 1;
+    let mut out = BIT_LEN_EXACT.to_le_bytes().to_vec();
+    for text in [&name.db, &name.table] {
+        let length = u8::try_from(text.len()).ok().filter(|&n| n < 251);
+        out.push(length.ok_or_else(|| Error::internal("make table map").field("table", name))?);
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    }
+    put_lenenc(&mut out, columns.len());
+    let mut details = Vec::new();
+    for column in columns {
+        let [low, high] = column.metadata.to_le_bytes();
+        let logged = match column.wire_type {
+            wire::ENUM | wire::SET => {
+                details.extend_from_slice(&[column.wire_type, low]);
+                wire::STRING
+            }
+            wire::STRING => {
+                details.extend_from_slice(&[wire::STRING ^ (high << 4), low]);
+                wire::STRING
+            }
+            wire::NEWDECIMAL => {
+                details.extend_from_slice(&[high, low]);
+                wire::NEWDECIMAL
+            }
+            wire::VARCHAR | wire::VAR_STRING | wire::VARCHAR_COMPRESSED | wire::BIT => {
+                details.extend_from_slice(&[low, high]);
+                column.wire_type
+            }
+            wire::FLOAT
+            | wire::DOUBLE
+            | wire::TINY_BLOB
+            | wire::BLOB
+            | wire::MEDIUM_BLOB
+            | wire::LONG_BLOB
+            | wire::BLOB_COMPRESSED
+            | wire::GEOMETRY
+            | wire::JSON
+            | wire::VECTOR
+            | wire::TIMESTAMP2
+            | wire::DATETIME2
+            | wire::TIME2 => {
+                details.push(low);
+                column.wire_type
+            }
+            other => other,
+        };
+        out.push(logged);
+    }
+    put_lenenc(&mut out, details.len());
+    out.append(&mut details);
+    let mut nullable = vec![0_u8; columns.len().div_ceil(8)];
+    for (index, _) in columns.iter().enumerate().filter(|(_, c)| c.nullable) {
+        if let Some(byte) = nullable.get_mut(index / 8) {
+            *byte |= 1 << (index % 8);
+        }
+    }
+    out.append(&mut nullable);
+    Ok(out)
+}
+
+/// Writes a length-encoded count (at most 65,535 is ever needed: 4,096 columns, two bytes each).
+pub(crate) fn put_lenenc(out: &mut Vec<u8>, value: usize) {
+    match value {
+        0..=250 => out.push(value as u8),
+        _ => {
+            out.push(252);
+            out.extend_from_slice(&(value as u16).to_le_bytes());
+        }
+    }
+}
+
+/// The table maps in force, and shapes that were parsed before.
+#[derive(Debug)]
+pub(crate) struct TableMaps {
+    flavor: Flavor,
+    /// Of the statement at hand; a statement maps few tables.
+    current: Vec<(u64, Arc<TableMap>)>,
+    /// Last map of each table id. Only a hint: used when the bytes are the same again, so that a
+    /// small transaction does not parse its metadata anew.
+    seen: HashMap<u64, Arc<TableMap>>,
+}
+
+/// Shapes remembered at most; forgetting them only costs parsing them again.
+const SEEN_MAX: usize = 16_384;
+
+impl TableMaps {
+    pub(crate) fn new(flavor: Flavor) -> Self {
+        TableMaps {
+            flavor,
+            current: Vec::new(),
+            seen: HashMap::new(),
+        }
+    }
+
+    /// Takes the map of `table_id`, whose bytes after the id are `raw`.
+    pub(crate) fn add(&mut self, table_id: u64, raw: &[u8]) -> Result<()> {
+        let known = self.seen.get(&table_id);
+        let map = match known.filter(|map| map.shape.raw_table_map == raw) {
+            Some(map) => Arc::clone(map),
+            None => {
+                let map = Arc::new(parse(self.flavor, raw)?);
+                if self.seen.len() >= SEEN_MAX {
+                    self.seen.clear();
+                }
+                self.seen.insert(table_id, Arc::clone(&map));
+                map
+            }
+        };
+        self.current.retain(|(id, _)| *id != table_id);
+        self.current.push((table_id, map));
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, table_id: u64) -> Option<&Arc<TableMap>> {
+        self.current
+            .iter()
+            .find(|(id, _)| *id == table_id)
+            .map(|(_, map)| map)
+    }
+
+    /// Ends the statement: ids may mean other tables in the next.
+    pub(crate) fn clear(&mut self) {
+        self.current.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_over_255_hide_in_the_type() {
+        // CHAR(255) utf8mb4: 1020 bytes.
+        assert_eq!(string_type(0xce, 0xfc), (wire::STRING, 1020));
+        assert_eq!(string_type(0xfe, 10), (wire::STRING, 10));
+        assert_eq!(string_type(0xf7, 2), (wire::ENUM, 2));
+        assert_eq!(string_type(0xf8, 8), (wire::SET, 8));
+        for length in 0..1024_u16 {
+            let [low, high] = length.to_le_bytes();
+            assert_eq!(
+                string_type(wire::STRING ^ (high << 4), low),
+                (wire::STRING, length)
+            );
+        }
+    }
+}
