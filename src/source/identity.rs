@@ -113,6 +113,20 @@ impl SourceIdentity {
             }
     }
 
+    /// Refuses another server than this one.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) naming both.
+    pub fn require_same_server(&self, other: &SourceIdentity) -> Result<()> {
+        if self.is_same_server(other) {
+            return Ok(());
+        }
+        Err(Error::incompatible("continue history of another source")
+            .field("repository_source", self.describe())
+            .field("source", other.describe())
+            .hint("use a repository of its own for each source (tidelog init)"))
+    }
+
     /// The identity in one line: `mysql <uuid>`, `mariadb server_id=1 domain=0`.
     #[must_use]
     pub fn describe(&self) -> String {

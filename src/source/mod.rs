@@ -18,6 +18,7 @@ mod identity;
 mod objects;
 mod option_file;
 mod packet;
+mod position;
 mod preflight;
 mod public_key;
 mod snapshot;
@@ -35,6 +36,7 @@ pub use endpoint::{Endpoint, Secret, SslMode};
 pub use identity::{ClockOffset, SourceIdentity};
 pub use objects::{ObjectKind, SchemaObject, parse_schema, read_objects, render_schema};
 pub use option_file::read_option_file;
+pub use position::current_position;
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };
