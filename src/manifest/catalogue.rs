@@ -230,6 +230,12 @@ impl Catalogue {
         )))
     }
 
+    /// Whether something was allocated since the last [`take_pending`](Self::take_pending).
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.introduced.is_empty() || !self.retired.is_empty()
+    }
+
     /// Takes what was allocated since the last call: the `tables` and `retired` of the next
     /// manifest, which the caller commits or never writes at all. `through` is that manifest's
     /// last entry.

@@ -6,6 +6,7 @@
 //! writer. Only the log chain allocates ids.
 
 mod column;
+pub mod ddl;
 mod name;
 mod version;
 

@@ -1,0 +1,385 @@
+//! The open batch: row images as received, and a small index per table version.
+//!
+//! Nothing is decoded here beyond what finds the end of an image and its key: 10,000 open Arrow
+//! builders or Parquet writers would fit no memory budget. A transaction enters item by item and
+//! counts only from its commit on; until then everything it added can be taken back, for a
+//! connection may break in the middle of it (I4).
+
+use super::commit_time::CommitClock;
+use super::index::{IndexMark, TableIndex};
+use super::transaction::OpenTransaction;
+use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind};
+use crate::error::{Error, Result, Wrap};
+use crate::manifest::{Barrier, Catalogue, Mark, MarkKind};
+use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
+use crate::schema::TableShape;
+use crate::segment::{EntryKind, KeyCodec, StatementRow, TablePlan, TransactionRow};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One rows event whose images the batch holds.
+#[derive(Debug)]
+pub(crate) struct EventRef {
+    /// The images, back to back.
+    pub(crate) images: Bytes,
+    /// Index of the transaction in the batch.
+    pub(crate) transaction: u32,
+    /// Ordinal of the rows event in its transaction.
+    pub(crate) ordinal: i32,
+    /// Flags as logged.
+    pub(crate) flags: u16,
+}
+
+/// All images of one table version.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    /// How to read them.
+    pub(crate) plan: Arc<TablePlan>,
+    /// How to order them.
+    pub(crate) keys: KeyCodec,
+    /// Whether every key so far is made of typed values.
+    pub(crate) keys_typed: bool,
+    /// Where they stand.
+    pub(crate) index: TableIndex,
+}
+
+/// A barrier's event kept verbatim for `raw.binlog`.
+pub(crate) type KeptEvent = Bytes;
+
+/// Transactions received and not yet sealed.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) seq_first: Seq,
+    pub(crate) transactions: Vec<TransactionRow>,
+    pub(crate) statements: Vec<StatementRow>,
+    pub(crate) events: Vec<EventRef>,
+    pub(crate) tables: Vec<TableRows>,
+    pub(crate) barriers: Vec<Barrier>,
+    pub(crate) kept: Vec<KeptEvent>,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) gtids_added: GtidSet,
+    /// End of the last whole transaction.
+    pub(crate) position: BinlogPosition,
+    /// Whether a statement was seen after which the live catalogue must be read again.
+    pub(crate) ddl_seen: bool,
+    by_shape: HashMap<ShapeKey, u32>,
+    by_version: HashMap<(String, u32), u32>,
+    bytes: usize,
+    open: Option<OpenTransaction>,
+    cells: Vec<Option<std::ops::Range<u32>>>,
+}
+
+/// A shape by identity: table maps with equal bytes share one allocation.
+#[derive(Debug)]
+struct ShapeKey(Arc<TableShape>);
+
+impl PartialEq for ShapeKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+impl Eq for ShapeKey {}
+impl std::hash::Hash for ShapeKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// What a transaction can be taken back to.
+#[derive(Debug)]
+pub(crate) struct BatchMark {
+    events: usize,
+    statements: usize,
+    barriers: usize,
+    kept: usize,
+    bytes: usize,
+    tables: HashMap<u32, IndexMark>,
+}
+
+impl BatchMark {
+    fn remember(&mut self, slot: u32, index: &TableIndex) {
+        self.tables.entry(slot).or_insert_with(|| index.mark());
+    }
+}
+
+impl Batch {
+    /// An empty batch whose first entry will be `seq_first`.
+    pub(crate) fn new(seq_first: Seq, flavor: Flavor, position: BinlogPosition) -> Batch {
+        Batch {
+            seq_first,
+            transactions: Vec::new(),
+            statements: Vec::new(),
+            events: Vec::new(),
+            tables: Vec::new(),
+            barriers: Vec::new(),
+            kept: Vec::new(),
+            marks: Vec::new(),
+            gtids_added: GtidSet::empty(flavor),
+            position,
+            ddl_seen: false,
+            by_shape: HashMap::new(),
+            by_version: HashMap::new(),
+            bytes: 0,
+            open: None,
+            cells: Vec::new(),
+        }
+    }
+
+    /// Seq of the next entry.
+    pub(crate) fn seq_next(&self) -> Seq {
+        Seq(self.seq_first.0 + self.transactions.len() as i64)
+    }
+
+    /// Whether there is nothing to seal.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
+    /// Whether a transaction has begun and not ended.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Bytes of events received into it.
+    pub(crate) fn event_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes of memory held: events and index.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.tables.iter().map(|t| t.index.memory()).sum::<usize>()
+    }
+
+    /// Adds a log entry that is no transaction.
+    pub(crate) fn push_mark(&mut self, kind: MarkKind, now_us: i64) -> Result<Seq> {
+        let seq = self.seq_next();
+        let mark = Mark { seq, kind };
+        let detail = serde_json::to_string(&mark).wrap(|| Error::internal("write mark"))?;
+        self.transactions.push(mark_row(&mark, now_us, detail));
+        self.marks.push(mark);
+        Ok(seq)
+    }
+
+    /// Takes one item in. `received_us` is when its bytes came, on our clock.
+    pub(crate) fn apply(
+        &mut self,
+        item: LogItem,
+        catalogue: &mut Catalogue,
+        clock: &mut CommitClock,
+        received_us: i64,
+    ) -> Result<()> {
+        match item {
+            LogItem::Begin(begin) => self.begin(begin),
+            LogItem::Verbatim(event) => {
+                self.bytes += event.len();
+                self.open()?.raw.verbatim(&event);
+                Ok(())
+            }
+            LogItem::Rows(rows) => self.rows(rows, catalogue),
+            LogItem::Statement(statement) => {
+                let seq = self.seq_next();
+                self.bytes += statement.event.len();
+                let open = self.open.as_mut().ok_or_else(outside)?;
+                let outcome = open.statement(&statement, seq, catalogue)?;
+                self.ddl_seen |= outcome.ddl;
+                self.statements.push(outcome.row);
+                self.barriers.extend(outcome.barriers);
+                Ok(())
+            }
+            LogItem::Undecoded(event) => {
+                let seq = self.seq_next();
+                self.bytes += event.event.len();
+                let open = self.open.as_mut().ok_or_else(outside)?;
+                self.barriers.push(open.undecoded(&event, seq, catalogue)?);
+                self.kept.push(event.event);
+                Ok(())
+            }
+            LogItem::Commit(commit) => self.commit(&commit, clock, received_us),
+            LogItem::Abandoned => {
+                self.abandon();
+                Ok(())
+            }
+            LogItem::FormatDescription(_) | LogItem::FileEvent(_) | LogItem::Idle(_) => Ok(()),
+        }
+    }
+
+    fn open(&mut self) -> Result<&mut OpenTransaction> {
+        self.open.as_mut().ok_or_else(outside)
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<()> {
+        if self.open.is_some() {
+            return Err(
+                Error::corrupt("begin transaction: the one before has not ended")
+                    .field("position", &self.position),
+            );
+        }
+        let mark = BatchMark {
+            events: self.events.len(),
+            statements: self.statements.len(),
+            barriers: self.barriers.len(),
+            kept: self.kept.len(),
+            bytes: self.bytes,
+            tables: HashMap::new(),
+        };
+        self.bytes += begin.event.len();
+        self.open = Some(OpenTransaction::new(begin, mark));
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: RowsEvent, catalogue: &mut Catalogue) -> Result<()> {
+        let slot = self.slot(&rows.shape, catalogue)?;
+        let transaction = self.transactions.len() as u32;
+        let event = self.events.len() as u32;
+        let open = self.open.as_mut().ok_or_else(outside)?;
+        let Some(table) = self.tables.get_mut(slot as usize) else {
+            return Err(Error::internal("find table of rows event"));
+        };
+        open.mark.remember(slot, &table.index);
+        let ordinal = open.next_event();
+        if !rows.nested {
+            let template = rows.event.get(..rows.images.start).unwrap_or_default();
+            open.raw.cut(ordinal, template);
+        }
+        let images = rows.event.slice(rows.images.clone());
+        self.bytes += rows.event.len();
+        let mut at = 0;
+        while at < images.len() {
+            let ops: &[Op] = match rows.kind {
+                RowsKind::Write => &[Op::Insert],
+                RowsKind::Update => &[Op::UpdateBefore, Op::UpdateAfter],
+                RowsKind::Delete => &[Op::Delete],
+            };
+            let row = open.next_row(rows.kind)?;
+            for &op in ops {
+                let rest = images.get(at..).unwrap_or_default();
+                let length = table.plan.layout().split(rest, &mut self.cells)?;
+                let image = rest.get(..length).unwrap_or_default();
+                let start = table.index.keys_len();
+                let typed = table
+                    .keys
+                    .encode_image(image, &self.cells, table.index.keys_mut())?;
+                table.keys_typed &= typed;
+                let reference = TableIndex::row(event, at as u32, length as u32, row, op);
+                table.index.push(start, reference);
+                at += length;
+            }
+        }
+        self.events.push(EventRef {
+            images,
+            transaction,
+            ordinal,
+            flags: rows.flags,
+        });
+        Ok(())
+    }
+
+    /// The place of a table version's rows in this batch.
+    fn slot(&mut self, shape: &Arc<TableShape>, catalogue: &mut Catalogue) -> Result<u32> {
+        if let Some(&slot) = self.by_shape.get(&ShapeKey(Arc::clone(shape))) {
+            return Ok(slot);
+        }
+        let seq = self.seq_next();
+        let version = catalogue.observe(shape, seq);
+        let key = (version.table_id.as_str().to_owned(), version.version);
+        let slot = match self.by_version.get(&key) {
+            Some(&slot) => slot,
+            None => {
+                let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
+                let slot = self.tables.len() as u32;
+                self.tables.push(TableRows {
+                    keys: KeyCodec::new(Arc::clone(&plan)),
+                    plan,
+                    keys_typed: true,
+                    index: TableIndex::default(),
+                });
+                self.by_version.insert(key, slot);
+                slot
+            }
+        };
+        self.by_shape.insert(ShapeKey(Arc::clone(shape)), slot);
+        Ok(slot)
+    }
+
+    /// After DDL the same table map may mean another incarnation: look shapes up again.
+    pub(crate) fn forget_shapes(&mut self) {
+        self.by_shape.clear();
+    }
+
+    fn commit(&mut self, commit: &Commit, clock: &mut CommitClock, received_us: i64) -> Result<()> {
+        let seq = self.seq_next();
+        let open = self.open.take().ok_or_else(outside)?;
+        if let Some(gtid) = &open.begin.gtid
+            && !self.gtids_added.add(gtid)?
+        {
+            return Err(
+                Error::corrupt("receive transaction: its gtid was received before")
+                    .field("gtid", gtid)
+                    .field("position", &commit.end),
+            );
+        }
+        self.bytes += commit.event.len();
+        let time = clock.commit_time(&open.begin, commit, received_us);
+        if let Some(barrier) = open.xa_barrier(commit, seq) {
+            self.barriers.push(barrier);
+        }
+        if open.ddl {
+            self.forget_shapes();
+        }
+        self.transactions
+            .push(open.finish(commit, seq, time, received_us));
+        self.position = commit.end.clone();
+        Ok(())
+    }
+
+    /// Forgets a transaction that has begun and will not end on this connection.
+    pub(crate) fn abandon(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let mark = open.mark;
+        self.events.truncate(mark.events);
+        self.statements.truncate(mark.statements);
+        self.barriers.truncate(mark.barriers);
+        self.kept.truncate(mark.kept);
+        self.bytes = mark.bytes;
+        for (slot, index_mark) in mark.tables {
+            if let Some(table) = self.tables.get_mut(slot as usize) {
+                table.index.truncate(index_mark);
+            }
+        }
+    }
+}
+
+fn mark_row(mark: &Mark, received_us: i64, detail: String) -> TransactionRow {
+    TransactionRow {
+        seq: mark.seq,
+        kind: match mark.kind {
+            MarkKind::Start => EntryKind::Start,
+            MarkKind::Epoch { .. } => EntryKind::Epoch,
+            MarkKind::Gap { .. } => EntryKind::Gap,
+            MarkKind::Idle { .. } => EntryKind::Idle,
+            MarkKind::Barrier => EntryKind::Barrier,
+        },
+        gtid: None,
+        commit: None,
+        received_us,
+        end: None,
+        server_id: None,
+        thread_id: None,
+        rows_inserted: 0,
+        rows_updated: 0,
+        rows_deleted: 0,
+        xid: None,
+        xa_seq: None,
+        last_committed: None,
+        sequence_number: None,
+        status_vars: None,
+        events: None,
+        raw: None,
+        detail: Some(detail),
+    }
+}
+
+fn outside() -> Error {
+    Error::corrupt("receive event: it stands outside of any transaction")
+}

@@ -1,0 +1,309 @@
+//! The one write ordering of the product: data files, then the manifest, then (in a later
+//! version) the acknowledgement. Nobody else writes any of them.
+//!
+//! A crash before the manifest leaves files that nothing names: they do not exist. An ambiguous
+//! outcome of the create is repeated with the same bytes until it is known.
+
+use super::batch::Batch;
+use super::seal::{self, EncodedObject};
+use crate::error::{Error, Result};
+use crate::manifest::{
+    Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole, ObjectRef,
+    Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+};
+use crate::position::{BinlogPosition, GtidSet, Seq};
+use crate::runtime::{Clock, Compute, ids::new_uuid};
+use crate::storage::{ObjectName, SegmentFile, SegmentFolder};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Every so many manifests name a catalogue, so that a reader never walks further.
+const CATALOG_INTERVAL: u64 = 1_000;
+/// Objects of one segment stored at a time.
+const PUTS_AT_ONCE: usize = 8;
+
+/// The end of the chain as this writer knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) seq_last: Seq,
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) gtids_through: GtidSet,
+    pub(crate) position: BinlogPosition,
+    pub(crate) commit_max_us: Option<i64>,
+    pub(crate) covered_through_us: Option<i64>,
+}
+
+impl Head {
+    /// The head after a committed manifest.
+    pub(crate) fn of(stored: &StoredManifest) -> Head {
+        let manifest = &stored.manifest;
+        Head {
+            seq_last: manifest.seq_last,
+            sha256: Some(stored.sha256),
+            gtids_through: manifest.gtids_through.clone(),
+            position: manifest.position_last.clone(),
+            commit_max_us: manifest.commit_time.max_us,
+            covered_through_us: manifest.covered_through_us,
+        }
+    }
+}
+
+/// All that one segment is made of.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    pub(crate) batch: Batch,
+    pub(crate) pending: Pending,
+    /// The catalogue at the end of the batch.
+    pub(crate) catalogue: Catalogue,
+    pub(crate) source: serde_json::Value,
+    pub(crate) format_description: Bytes,
+    pub(crate) covered_through_us: Option<i64>,
+}
+
+/// Commits segments at the end of a chain; owned by one writer epoch.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) repository: Repository,
+    pub(crate) compute: Compute,
+    pub(crate) clock: Clock,
+    pub(crate) timeline: u32,
+    pub(crate) epoch: u64,
+    pub(crate) writer_id: Uuid,
+    pub(crate) zstd_level: i32,
+    pub(crate) head: Head,
+    /// Manifests since the last that named a catalogue.
+    pub(crate) since_catalog: u64,
+}
+
+impl Committer {
+    /// Encodes, stores and commits a batch; the head moves only when the manifest exists.
+    pub(crate) async fn commit(&mut self, sealing: Sealing) -> Result<StoredManifest> {
+        let Sealing {
+            batch,
+            pending,
+            catalogue,
+            source,
+            format_description,
+            covered_through_us,
+        } = sealing;
+        let expected = self.head.seq_last.next();
+        if batch.seq_first != expected {
+            return Err(Error::internal("seal batch that does not follow the head")
+                .field("seq_first", batch.seq_first)
+                .field("expected", expected));
+        }
+        let event_bytes = batch.event_bytes();
+        let (batch, objects) = seal::encode(
+            batch,
+            format_description.clone(),
+            self.zstd_level,
+            &self.compute,
+        )
+        .await?;
+        let folder = SegmentFolder {
+            timeline: self.timeline,
+            seq_first: batch.seq_first,
+            uuid: new_uuid(),
+        };
+        let files = self.put_objects(folder, objects).await?;
+        let catalog = self
+            .put_catalog(&catalogue, batch.seq_next().prev())
+            .await?;
+        let names_catalog = catalog.is_some();
+        let manifest = self.manifest(&batch, pending, files, catalog, source, covered_through_us);
+        let manifest = SegmentManifest {
+            format_description: format_description.to_vec(),
+            ..manifest?
+        };
+        let stored = match self.create(Arc::new(manifest)).await? {
+            CommitOutcome::Committed(stored) => stored,
+            CommitOutcome::Adopt(other) => {
+                return Err(
+                    Error::unavailable("commit segment: an earlier writer was faster")
+                        .field("object", other.manifest.object_name())
+                        .hint("capture starts again from the new head; nothing is lost"),
+                );
+            }
+        };
+        self.since_catalog = if names_catalog {
+            0
+        } else {
+            self.since_catalog + 1
+        };
+        self.head = Head::of(&stored);
+        tracing::info!(
+            seq_first = %stored.manifest.seq_first,
+            seq_last = %stored.manifest.seq_last,
+            rows = stored.manifest.rows,
+            event_bytes,
+            stored_bytes = stored.manifest.files.iter().filter(|f| f.offset == 0).map(|f| f.length).sum::<u64>(),
+            "segment committed"
+        );
+        Ok(stored)
+    }
+
+    /// Until the outcome is known, the same manifest is created again: another one under its
+    /// name could fork the log.
+    async fn create(&self, manifest: Arc<SegmentManifest>) -> Result<CommitOutcome> {
+        loop {
+            match self.repository.commit(Arc::clone(&manifest)).await {
+                Err(error) if error.kind().is_retryable() => {
+                    tracing::warn!(error = %error.report(), "outcome of commit unknown, trying again");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn put_objects(
+        &self,
+        folder: SegmentFolder,
+        objects: Vec<EncodedObject>,
+    ) -> Result<Vec<FileEntry>> {
+        let entries: Vec<Vec<FileEntry>> = stream::iter(objects)
+            .map(|object| self.put_object(folder, object))
+            .buffered(PUTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    async fn put_object(
+        &self,
+        folder: SegmentFolder,
+        object: EncodedObject,
+    ) -> Result<Vec<FileEntry>> {
+        let name = match (object.pack, object.members.first()) {
+            (Some(pack), _) => folder.file(SegmentFile::Pack(pack)),
+            (None, Some((_, file))) => folder.file(file.name()),
+            (None, None) => return Ok(Vec::new()),
+        };
+        let length = object.bytes.len() as u64;
+        let put = self.repository.put_file(&name, object.bytes).await?;
+        let mut entries = Vec::with_capacity(object.members.len() + 1);
+        if object.pack.is_some() {
+            entries.push(pack_entry(&name, length, put.crc32, put.sha256));
+        }
+        for (offset, file) in object.members {
+            let (crc32, sha256) = if object.pack.is_some() {
+                (Crc32::of(&file.bytes), Sha256::of(&file.bytes))
+            } else {
+                (put.crc32, put.sha256)
+            };
+            let (table_id, version) = file.table.unzip();
+            let (key_min, key_max) = file.keys.unzip();
+            entries.push(FileEntry {
+                role: file.role,
+                table_id,
+                version,
+                part: file.part,
+                object: name.to_string(),
+                offset,
+                length: file.bytes.len() as u64,
+                rows: file.rows,
+                crc32,
+                sha256,
+                order: file.order,
+                key_min,
+                key_max,
+                seq_first: file.seqs.0,
+                seq_last: file.seqs.1,
+            });
+        }
+        Ok(entries)
+    }
+
+    async fn put_catalog(&self, catalogue: &Catalogue, seq: Seq) -> Result<Option<ObjectRef>> {
+        if self.since_catalog + 1 < CATALOG_INTERVAL && self.head.sha256.is_some() {
+            return Ok(None);
+        }
+        let name = ObjectName::Catalog {
+            timeline: self.timeline,
+            seq,
+        };
+        let bytes = catalogue.encode()?;
+        // A writer that died after this put leaves the same bytes, or an object nobody names.
+        match self.repository.put_object(&name, bytes).await {
+            Ok(reference) => Ok(Some(reference)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn manifest(
+        &self,
+        batch: &Batch,
+        pending: Pending,
+        files: Vec<FileEntry>,
+        catalog: Option<ObjectRef>,
+        source: serde_json::Value,
+        covered_through_us: Option<i64>,
+    ) -> Result<SegmentManifest> {
+        let mut gtids_through = self.head.gtids_through.clone();
+        gtids_through.union(&batch.gtids_added)?;
+        let times = || {
+            batch
+                .transactions
+                .iter()
+                .filter_map(|t| t.commit.map(|c| c.at_us))
+        };
+        let rows = files
+            .iter()
+            .filter(|f| f.role == FileRole::Changes)
+            .map(|f| f.rows)
+            .sum();
+        Ok(SegmentManifest {
+            timeline: self.timeline,
+            seq_first: batch.seq_first,
+            seq_last: batch.seq_next().prev(),
+            prev_sha256: self.head.sha256,
+            epoch: self.epoch,
+            writer_id: self.writer_id,
+            created_us: self.clock.now_us(),
+            gtids_added: batch.gtids_added.clone(),
+            gtids_through,
+            position_first: self.head.position.clone(),
+            position_last: batch.position.clone(),
+            commit_time: CommitTimes {
+                first_us: times().next(),
+                last_us: times().next_back(),
+                max_us: times().max().max(self.head.commit_max_us),
+            },
+            covered_through_us: covered_through_us.max(self.head.covered_through_us),
+            source,
+            format_description: Vec::new(),
+            tables: pending.tables,
+            retired: pending.retired,
+            files,
+            transactions: (batch.transactions.len() - batch.marks.len()) as u64,
+            rows,
+            marks: batch.marks.clone(),
+            barriers: batch.barriers.clone(),
+            open_xa: Vec::new(),
+            catalog,
+            requires: Vec::new(),
+        })
+    }
+}
+
+fn pack_entry(name: &ObjectName, length: u64, crc32: Crc32, sha256: Sha256) -> FileEntry {
+    FileEntry {
+        role: FileRole::Pack,
+        table_id: None,
+        version: None,
+        part: 0,
+        object: name.to_string(),
+        offset: 0,
+        length,
+        rows: 0,
+        crc32,
+        sha256,
+        order: FileOrder::None,
+        key_min: None,
+        key_max: None,
+        seq_first: Seq::FIRST,
+        seq_last: Seq::FIRST,
+    }
+}

@@ -1,0 +1,172 @@
+//! Capture as a whole: a writer, one connection after the other, an orderly end.
+
+use super::resume::{CaptureOptions, CaptureProgress, Writer};
+use super::session::{Capture, Ended};
+use crate::error::Result;
+use crate::manifest::Repository;
+use crate::runtime::{Clock, Shutdown, ids::random_u64};
+use crate::source::{Endpoint, SourceNeeds, SqlClient, SqlSession, check_source};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+/// Longest wait between two attempts to connect.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// What others may ask of a running capture, and where it says how far it is.
+#[derive(Clone, Debug)]
+pub struct CaptureControl {
+    /// Seal and stop.
+    pub shutdown: Shutdown,
+    /// Seal now what is open.
+    pub seal_now: Arc<Notify>,
+    /// How far capture has come.
+    pub progress: watch::Sender<CaptureProgress>,
+}
+
+impl CaptureControl {
+    /// A control that stops on `shutdown`.
+    #[must_use]
+    pub fn new(shutdown: Shutdown) -> CaptureControl {
+        CaptureControl {
+            shutdown,
+            seal_now: Arc::new(Notify::new()),
+            progress: watch::Sender::new(CaptureProgress::default()),
+        }
+    }
+}
+
+/// Why capture ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureEnd {
+    /// `once`: everything that the source had at the start is committed.
+    CaughtUp,
+    /// Shutdown was requested; everything whole is committed.
+    Stopped,
+}
+
+/// Captures from a source into a repository until it is stopped (or, with `once`, caught up).
+///
+/// # Errors
+/// `Config` for blockers of the preflight and refused logins, `Incompatible` for another source's
+/// repository or a history that does not continue, `Gap` for a purged binlog, `Corrupt` for bytes
+/// that cannot be trusted, `Fenced` when another writer took over. An unavailable source or store
+/// is retried with capped backoff, except at the very start.
+pub async fn run(
+    repository: &Repository,
+    endpoint: &Endpoint,
+    options: &CaptureOptions,
+    clock: &Clock,
+    mut control: CaptureControl,
+) -> Result<CaptureEnd> {
+    let mut capture = open(repository, endpoint, options, clock).await?;
+    capture.announce(&control);
+    let mut failures = 0_u32;
+    loop {
+        let received = capture.received();
+        let error = match capture.session(endpoint, &mut control).await {
+            Ended::Done(end) => return Ok(end),
+            Ended::Stream(error) if error.kind().is_retryable() => error,
+            Ended::Commit(error) if error.kind().is_retryable() => {
+                tracing::warn!(error = %error.report(), "commit failed, capture starts again from the head");
+                if pause(failures, &mut control).await {
+                    return Err(error);
+                }
+                failures += 1;
+                capture = reopen(repository, endpoint, options, clock, &mut control).await?;
+                capture.announce(&control);
+                continue;
+            }
+            Ended::Stream(error) | Ended::Commit(error) => return Err(error),
+        };
+        failures = if capture.received() > received {
+            0
+        } else {
+            failures + 1
+        };
+        tracing::warn!(error = %error.report(), failures, "stream broke, connecting again");
+        if pause(failures, &mut control).await {
+            capture.close(&control).await?;
+            return Ok(CaptureEnd::Stopped);
+        }
+    }
+}
+
+async fn open(
+    repository: &Repository,
+    endpoint: &Endpoint,
+    options: &CaptureOptions,
+    clock: &Clock,
+) -> Result<Capture> {
+    let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+    let report = check_source(
+        &mut client,
+        &endpoint.address(),
+        SourceNeeds { snapshot: false },
+        || clock.now_us(),
+    )
+    .await?;
+    report.require_no_blocker()?;
+    let writer = Writer::open(repository, &mut client, options, clock).await?;
+    client.close().await;
+    let replica = replica_identity(repository.header().repository_id, options.server_id);
+    Ok(Capture::new(writer, replica, options, clock))
+}
+
+/// As [`open`], for as long as source or store are away.
+async fn reopen(
+    repository: &Repository,
+    endpoint: &Endpoint,
+    options: &CaptureOptions,
+    clock: &Clock,
+    control: &mut CaptureControl,
+) -> Result<Capture> {
+    let mut failures = 0;
+    loop {
+        match open(repository, endpoint, options, clock).await {
+            Err(error) if error.kind().is_retryable() => {
+                tracing::warn!(error = %error.report(), "capture cannot start again yet");
+                failures += 1;
+                if pause(failures, control).await {
+                    return Err(error);
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Waits before the next attempt; `true` when shutdown was requested meanwhile.
+async fn pause(failures: u32, control: &mut CaptureControl) -> bool {
+    let full = Duration::from_millis(200 << failures.min(8)).min(BACKOFF_MAX);
+    // Half fixed, half random: many writers of one failed source must not come back together.
+    let jitter = random_u64() % (full.as_millis() as u64 / 2 + 1);
+    let wait = full / 2 + Duration::from_millis(jitter);
+    tokio::select! {
+        () = control.shutdown.requested() => true,
+        () = tokio::time::sleep(wait) => false,
+    }
+}
+
+/// A stable identity as a replica: the repository's own id as uuid, and a server id from it that
+/// a human is unlikely to have chosen.
+fn replica_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) {
+    if server_id != 0 {
+        return (server_id, repository);
+    }
+    let low = u32::try_from(repository.as_u128() & 0x3fff_ffff).unwrap_or_default();
+    (0x4000_0000 | low, repository)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_replica_identity_is_stable_and_out_of_the_way() {
+        let repository = Uuid::from_u128(7);
+        assert_eq!(replica_identity(repository, 0), (0x4000_0007, repository));
+        assert_eq!(replica_identity(repository, 9), (9, repository));
+    }
+}

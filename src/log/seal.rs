@@ -1,0 +1,364 @@
+//! From an open batch to the files of a segment.
+//!
+//! Each table's index is sorted and its images are decoded in that order, straight into Arrow
+//! builders and one Parquet writer. A large table is cut into ranges of its sorted index, one per
+//! core, each a part file of its own; small tables share a task, so that ten thousand of them cost
+//! ten thousand small files and not ten thousand tasks.
+
+use super::batch::{Batch, TableRows};
+use crate::error::{Error, Result};
+use crate::manifest::{FileOrder, FileRole};
+use crate::position::Seq;
+use crate::runtime::Compute;
+use crate::schema::TableId;
+use crate::segment::{
+    ChangeBuilder, ChangeRow, FileKind, FileOptions, RowOrder, StatementsWriter, TableFileWriter,
+    TransactionsWriter,
+};
+use crate::storage::SegmentFile;
+use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows of one record batch at most.
+const BATCH_ROWS: usize = 8_192;
+/// Bytes of one record batch at most, about.
+const BATCH_BYTES: usize = 8 << 20;
+/// A table with more bytes of images than this is cut into one part per core.
+const SPLIT_BYTES: usize = 8 << 20;
+/// Tables share a task up to this many bytes of images.
+const TASK_BYTES: usize = 4 << 20;
+/// Tables share a task up to this many.
+const TASK_TABLES: usize = 256;
+/// More tables than this in a segment: small files go into packs.
+const PACK_TABLES: usize = 32;
+/// Files below this size are packed.
+const PACK_MEMBER_BYTES: usize = 256 << 10;
+/// A pack is closed at about this size.
+const PACK_BYTES: usize = 64 << 20;
+
+/// A data file before it is stored.
+#[derive(Debug)]
+pub(crate) struct EncodedFile {
+    pub(crate) role: FileRole,
+    pub(crate) table: Option<(TableId, u32)>,
+    pub(crate) part: u32,
+    pub(crate) bytes: Bytes,
+    pub(crate) rows: u64,
+    pub(crate) order: FileOrder,
+    pub(crate) keys: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) seqs: (Seq, Seq),
+}
+
+impl EncodedFile {
+    /// Its name within the segment's folder.
+    pub(crate) fn name(&self) -> SegmentFile {
+        match (&self.table, self.role) {
+            (Some((table_id, version)), _) => SegmentFile::Changes {
+                table_id: table_id.clone(),
+                version: *version,
+                part: self.part,
+            },
+            (None, FileRole::Statements) => SegmentFile::Statements,
+            (None, FileRole::Raw) => SegmentFile::Raw,
+            (None, FileRole::Pack) => SegmentFile::Pack(self.part),
+            (None, _) => SegmentFile::Transactions,
+        }
+    }
+}
+
+/// An object to store: one file, or a pack of several.
+#[derive(Debug)]
+pub(crate) struct EncodedObject {
+    pub(crate) bytes: Bytes,
+    /// The files in it with their offsets; a pack is not among its own members.
+    pub(crate) members: Vec<(u64, EncodedFile)>,
+    /// Number of the pack, when it is one.
+    pub(crate) pack: Option<u32>,
+}
+
+/// Encodes a batch. `format_description` heads `raw.binlog`.
+pub(crate) async fn encode(
+    mut batch: Batch,
+    format_description: Bytes,
+    zstd_level: i32,
+    compute: &Compute,
+) -> Result<(Arc<Batch>, Vec<EncodedObject>)> {
+    let tables = std::mem::take(&mut batch.tables);
+    let batch = Arc::new(batch);
+    let log = {
+        let batch = Arc::clone(&batch);
+        compute.run(move || log_files(&batch, &format_description))
+    };
+    let mut tasks = Vec::new();
+    for group in group(tables) {
+        let (batch, compute) = (Arc::clone(&batch), compute.clone());
+        tasks.push(async move { group_files(batch, group, zstd_level, &compute).await });
+    }
+    let (log, tables) = futures::try_join!(log, futures::future::try_join_all(tasks))?;
+    let mut files = log;
+    let touched = tables.iter().flatten().filter(|f| f.part == 0).count();
+    files.extend(tables.into_iter().flatten());
+    Ok((batch, pack(files, touched)))
+}
+
+fn image_bytes(table: &TableRows) -> usize {
+    table.index.iter().map(|(row, _)| row.length as usize).sum()
+}
+
+/// Groups tables into tasks: a large one alone, small ones together.
+fn group(tables: Vec<TableRows>) -> Vec<Vec<TableRows>> {
+    let mut groups: Vec<Vec<TableRows>> = Vec::new();
+    let mut bytes = 0;
+    for table in tables.into_iter().filter(|t| t.index.len() > 0) {
+        let size = image_bytes(&table);
+        match groups.last_mut() {
+            Some(last) if bytes + size <= TASK_BYTES && last.len() < TASK_TABLES => {
+                bytes += size;
+                last.push(table);
+            }
+            _ => {
+                bytes = size;
+                groups.push(vec![table]);
+            }
+        }
+    }
+    groups
+}
+
+async fn group_files(
+    batch: Arc<Batch>,
+    mut group: Vec<TableRows>,
+    zstd_level: i32,
+    compute: &Compute,
+) -> Result<Vec<EncodedFile>> {
+    let alone = match group.as_slice() {
+        [table] => image_bytes(table) > SPLIT_BYTES,
+        _ => false,
+    };
+    let Some(mut table) = group.pop().filter(|_| alone) else {
+        return compute
+            .run(move || {
+                let mut files = Vec::with_capacity(group.len());
+                for mut table in group {
+                    table.index.sort();
+                    let all = 0..table.index.len();
+                    files.push(table_file(&batch, &table, all, 0, zstd_level)?);
+                }
+                Ok(files)
+            })
+            .await;
+    };
+    let table = compute
+        .run(move || {
+            table.index.sort();
+            Ok(Arc::new(table))
+        })
+        .await?;
+    let (parts, rows) = (compute.width().max(1), table.index.len());
+    let tasks = (0..parts).map(|part| {
+        let (batch, table) = (Arc::clone(&batch), Arc::clone(&table));
+        let range = rows * part / parts..rows * (part + 1) / parts;
+        compute.run(move || table_file(&batch, &table, range, part as u32, zstd_level))
+    });
+    futures::future::try_join_all(tasks).await
+}
+
+/// One part file of a table: a range of its sorted index.
+fn table_file(
+    batch: &Batch,
+    table: &TableRows,
+    range: Range<usize>,
+    part: u32,
+    zstd_level: i32,
+) -> Result<EncodedFile> {
+    let mut options = FileOptions::new(FileKind::Change, RowOrder::Sorted, table.keys_typed);
+    options.zstd_level = zstd_level;
+    let mut writer = TableFileWriter::new(Arc::clone(&table.plan), options)?;
+    let mut builder = ChangeBuilder::new(Arc::clone(&table.plan), BATCH_ROWS.min(range.len()));
+    let mut seqs = (Seq(i64::MAX), Seq(i64::MIN));
+    let mut keys: Option<(&[u8], &[u8])> = None;
+    for (row, key) in table.index.iter().skip(range.start).take(range.len()) {
+        let lost = || {
+            Error::internal("find row image in batch").field("table", &table.plan.version().name)
+        };
+        let event = batch.events.get(row.event as usize).ok_or_else(lost)?;
+        let transaction = batch
+            .transactions
+            .get(event.transaction as usize)
+            .ok_or_else(lost)?;
+        let (start, end) = (row.offset as usize, (row.offset + row.length) as usize);
+        let image = event.images.get(start..end).ok_or_else(lost)?;
+        let change = ChangeRow {
+            op: row.op,
+            seq: transaction.seq,
+            row: i64::from(row.row),
+            event: event.ordinal,
+            flags: event.flags,
+            commit_time_us: transaction.commit.map_or(0, |c| c.at_us),
+        };
+        builder.append(image, &change)?;
+        seqs = (seqs.0.min(change.seq), seqs.1.max(change.seq));
+        keys = Some((keys.map_or(key, |(first, _)| first), key));
+        if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
+            writer.write(&builder.finish()?)?;
+        }
+    }
+    if !builder.is_empty() {
+        writer.write(&builder.finish()?)?;
+    }
+    let file = writer.finish()?;
+    let version = table.plan.version();
+    let keyless = table.keys.is_keyless();
+    Ok(EncodedFile {
+        role: FileRole::Changes,
+        table: Some((version.table_id.clone(), version.version)),
+        part,
+        bytes: file.bytes,
+        rows: file.stats.rows,
+        order: if keyless {
+            FileOrder::Hash
+        } else {
+            FileOrder::Key
+        },
+        keys: keys.map(|(min, max)| (min.to_vec(), max.to_vec())),
+        seqs,
+    })
+}
+
+/// The files that are not of a table.
+fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile>> {
+    let seqs = (batch.seq_first, batch.seq_next().prev());
+    let file = |role, bytes: Bytes, rows, order| EncodedFile {
+        role,
+        table: None,
+        part: 0,
+        bytes,
+        rows,
+        order,
+        keys: None,
+        seqs,
+    };
+    let mut transactions = TransactionsWriter::new();
+    for row in &batch.transactions {
+        transactions.push(row)?;
+    }
+    let rows = transactions.rows();
+    let mut files = vec![file(
+        FileRole::Transactions,
+        transactions.finish()?,
+        rows,
+        FileOrder::Seq,
+    )];
+    if !batch.statements.is_empty() {
+        let mut statements = StatementsWriter::new();
+        for row in &batch.statements {
+            statements.push(row)?;
+        }
+        let rows = statements.rows();
+        files.push(file(
+            FileRole::Statements,
+            statements.finish()?,
+            rows,
+            FileOrder::Seq,
+        ));
+    }
+    if !batch.kept.is_empty() {
+        let mut bytes = BytesMut::new();
+        bytes.put_slice(b"\xfebin");
+        bytes.put_slice(format_description);
+        for event in &batch.kept {
+            bytes.put_slice(event);
+        }
+        files.push(file(
+            FileRole::Raw,
+            bytes.freeze(),
+            batch.kept.len() as u64,
+            FileOrder::None,
+        ));
+    }
+    Ok(files)
+}
+
+/// When a segment touches many tables, small files become members of packs.
+fn pack(files: Vec<EncodedFile>, tables: usize) -> Vec<EncodedObject> {
+    let alone = |file: EncodedFile| EncodedObject {
+        bytes: file.bytes.clone(),
+        members: vec![(0, file)],
+        pack: None,
+    };
+    if tables <= PACK_TABLES {
+        return files.into_iter().map(alone).collect();
+    }
+    let (mut objects, mut packs) = (
+        Vec::new(),
+        Vec::<(BytesMut, Vec<(u64, EncodedFile)>)>::new(),
+    );
+    for file in files {
+        if file.table.is_none() || file.bytes.len() >= PACK_MEMBER_BYTES {
+            objects.push(alone(file));
+            continue;
+        }
+        if packs
+            .last()
+            .is_none_or(|(bytes, _)| bytes.len() >= PACK_BYTES)
+        {
+            packs.push((BytesMut::new(), Vec::new()));
+        }
+        if let Some((bytes, members)) = packs.last_mut() {
+            let offset = bytes.len() as u64;
+            bytes.put_slice(&file.bytes);
+            members.push((offset, file));
+        }
+    }
+    for (number, (bytes, members)) in packs.into_iter().enumerate() {
+        let pack = Some(number as u32);
+        objects.push(EncodedObject {
+            bytes: bytes.freeze(),
+            members,
+            pack,
+        });
+    }
+    objects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Seq;
+
+    fn file(number: u32, bytes: usize) -> EncodedFile {
+        EncodedFile {
+            role: FileRole::Changes,
+            table: Some((TableId::allocate(1, Seq(1), number), 1)),
+            part: 0,
+            bytes: Bytes::from(vec![number as u8; bytes]),
+            rows: 1,
+            order: FileOrder::Key,
+            keys: None,
+            seqs: (Seq(1), Seq(1)),
+        }
+    }
+
+    #[test]
+    fn few_tables_stay_objects_of_their_own() {
+        let objects = pack((0..32).map(|n| file(n, 10)).collect(), 32);
+        assert_eq!(objects.len(), 32);
+        assert!(objects.iter().all(|o| o.pack.is_none()));
+    }
+
+    #[test]
+    fn many_small_files_share_packs_and_large_ones_do_not() {
+        let files = (0..40)
+            .map(|n| file(n, if n == 7 { PACK_MEMBER_BYTES } else { 10 }))
+            .collect();
+        let objects = pack(files, 40);
+        assert_eq!(objects.len(), 2);
+        let packed = objects.iter().find(|o| o.pack == Some(0)).expect("a pack");
+        assert_eq!((packed.members.len(), packed.bytes.len()), (39, 390));
+        for (offset, member) in &packed.members {
+            let at = *offset as usize;
+            assert_eq!(packed.bytes[at..at + member.bytes.len()], member.bytes[..]);
+        }
+    }
+}

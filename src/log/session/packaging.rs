@@ -1,0 +1,164 @@
+//! When a batch is sealed, and what becomes of it.
+
+use super::{Capture, Connection, Ended};
+use crate::error::{Error, Result};
+use crate::log::batch::Batch;
+use crate::log::commit::Committer;
+use crate::log::resume::sealing;
+use crate::log::run::{CaptureControl, CaptureEnd};
+use crate::manifest::MarkKind;
+use crate::runtime::Stopwatch;
+use crate::source::{Endpoint, SqlClient, SqlSession, read_catalogue};
+use std::sync::Arc;
+
+impl Capture {
+    /// The batch is old enough, or somebody asked for it to be sealed.
+    pub(super) async fn tick(
+        &mut self,
+        connection: &Connection,
+        endpoint: &Endpoint,
+        control: &CaptureControl,
+    ) -> Result<(), Ended> {
+        self.batch_age = Stopwatch::start();
+        if self.batch.in_transaction() {
+            self.seal_due = true;
+            return Ok(());
+        }
+        // The live catalogue says what tables are only while we are where the source is.
+        if self.batch.ddl_seen && !connection.commit_clock.is_backlog(&self.batch.position) {
+            match self.refresh_catalogue(endpoint).await {
+                Ok(()) => self.batch.ddl_seen = false,
+                Err(error) => {
+                    tracing::warn!(error = %error.report(), "catalogue not refreshed after ddl")
+                }
+            }
+        }
+        self.seal(control).await
+    }
+
+    /// Seals a batch that reached its limits.
+    pub(super) async fn seal_when_full(&mut self, control: &CaptureControl) -> Result<(), Ended> {
+        let due = self.seal_due && !self.batch.in_transaction();
+        if due || self.is_full() {
+            self.seal(control).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// After DDL: tables that the log has not shown yet get their ids now, so that a base can
+    /// find them.
+    async fn refresh_catalogue(&mut self, endpoint: &Endpoint) -> Result<()> {
+        let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+        let tables = read_catalogue(&mut client).await?;
+        client.close().await;
+        for table in tables {
+            self.catalogue
+                .observe(&Arc::new(table.shape), self.batch.seq_next());
+        }
+        self.batch.forget_shapes();
+        Ok(())
+    }
+
+    /// Hands the batch to the committer and starts the next one. Waits for the commit before it:
+    /// one is in flight at most.
+    pub(super) async fn seal(&mut self, control: &CaptureControl) -> Result<(), Ended> {
+        self.settle(control).await.map_err(Ended::Commit)?;
+        self.start_commit().map_err(Ended::Commit)
+    }
+
+    fn start_commit(&mut self) -> Result<()> {
+        self.seal_due = false;
+        let now_us = self.clock.now_us();
+        if let Some(covered_through_us) = self
+            .covered_through_us
+            .filter(|c| Some(*c) > self.covered_committed_us)
+        {
+            self.batch
+                .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
+        }
+        if self.batch.is_empty() && !self.catalogue.has_pending() {
+            return Ok(());
+        }
+        let Some(mut committer) = self.committer.take() else {
+            return Err(Error::internal("seal batch while another is committed"));
+        };
+        self.gtids_received.union(&self.batch.gtids_added)?;
+        let ddl_seen = self.batch.ddl_seen;
+        let position = self.batch.position.clone();
+        let empty = Batch::new(
+            self.batch.seq_next(),
+            self.identity.flavor,
+            position.clone(),
+        );
+        let batch = std::mem::replace(&mut self.batch, empty);
+        let sealing = sealing(
+            batch,
+            &mut self.catalogue,
+            &self.identity,
+            self.format_description.clone(),
+            self.covered_through_us,
+            now_us,
+        )?;
+        self.batch = Batch::new(sealing.batch.seq_next(), self.identity.flavor, position);
+        self.batch.ddl_seen = ddl_seen;
+        self.batch_age = Stopwatch::start();
+        self.covered_committed_us = self.covered_through_us;
+        self.sealing = Some(tokio::spawn(async move {
+            committer.commit(sealing).await?;
+            Ok(committer)
+        }));
+        Ok(())
+    }
+
+    /// Waits for the commit in flight, if there is one.
+    async fn settle(&mut self, control: &CaptureControl) -> Result<()> {
+        if self.sealing.is_none() {
+            return Ok(());
+        }
+        let committed = super::joined(&mut self.sealing).await;
+        self.committed(committed, control)
+    }
+
+    /// A commit has ended.
+    pub(super) fn committed(
+        &mut self,
+        committed: Result<Committer>,
+        control: &CaptureControl,
+    ) -> Result<()> {
+        self.sealing = None;
+        let committer = committed?;
+        self.progress.seq_committed = Some(committer.head.seq_last);
+        self.progress.position_committed = Some(committer.head.position.clone());
+        self.progress.position_received = Some(self.batch.position.clone());
+        self.committer = Some(committer);
+        control.progress.send_replace(self.progress.clone());
+        Ok(())
+    }
+
+    /// Seals what is whole, waits until it is committed, and ends.
+    pub(super) async fn finish(&mut self, end: CaptureEnd, control: &CaptureControl) -> Ended {
+        match self.drain(control).await {
+            Ok(()) => Ended::Done(end),
+            Err(ended) => ended,
+        }
+    }
+
+    async fn drain(&mut self, control: &CaptureControl) -> Result<(), Ended> {
+        self.batch.abandon();
+        self.seal(control).await?;
+        self.settle(control).await.map_err(Ended::Commit)
+    }
+
+    /// The stream broke. An error that will not pass by itself ends capture: what is whole is
+    /// committed first.
+    pub(super) async fn broken(&mut self, error: Error, control: &CaptureControl) -> Ended {
+        self.batch.abandon();
+        if !error.kind().is_retryable()
+            && let Err(Ended::Commit(commit)) = self.drain(control).await
+        {
+            tracing::error!(error = %commit.report(), "commit failed after the stream ended");
+        }
+        Ended::Stream(error)
+    }
+}

@@ -1,0 +1,266 @@
+//! The transaction that is being received: counters, raw form, and what its statements mean.
+
+use super::batch::BatchMark;
+use crate::change::{
+    Begin, Commit, CommitTime, RowsKind, Statement, StatementKind, TransactionKind, Undecoded,
+};
+use crate::error::{Error, Result};
+use crate::manifest::{Barrier, Catalogue};
+use crate::position::Seq;
+use crate::schema::TableId;
+use crate::schema::ddl::{self, Effect, StatementClass};
+use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
+use bytes::Bytes;
+
+/// A transaction between its begin and its end.
+#[derive(Debug)]
+pub(crate) struct OpenTransaction {
+    pub(crate) begin: Begin,
+    pub(crate) mark: BatchMark,
+    pub(crate) raw: RawWriter,
+    /// Whether a statement of it may have changed what tables there are.
+    pub(crate) ddl: bool,
+    rows_next: u32,
+    events_next: i32,
+    inserted: i64,
+    updated: i64,
+    deleted: i64,
+    thread_id: Option<u32>,
+}
+
+/// What a statement adds to the batch.
+#[derive(Debug)]
+pub(crate) struct StatementOutcome {
+    pub(crate) row: StatementRow,
+    pub(crate) barriers: Vec<Barrier>,
+    pub(crate) ddl: bool,
+}
+
+impl OpenTransaction {
+    pub(crate) fn new(begin: Begin, mark: BatchMark) -> Self {
+        let mut raw = RawWriter::default();
+        raw.verbatim(&begin.event);
+        OpenTransaction {
+            begin,
+            mark,
+            raw,
+            ddl: false,
+            rows_next: 0,
+            events_next: 0,
+            inserted: 0,
+            updated: 0,
+            deleted: 0,
+            thread_id: None,
+        }
+    }
+
+    /// Ordinal of the next rows event.
+    pub(crate) fn next_event(&mut self) -> i32 {
+        let ordinal = self.events_next;
+        self.events_next += 1;
+        ordinal
+    }
+
+    /// Ordinal of the next change, counted by kind.
+    pub(crate) fn next_row(&mut self, kind: RowsKind) -> Result<u32> {
+        match kind {
+            RowsKind::Write => self.inserted += 1,
+            RowsKind::Update => self.updated += 1,
+            RowsKind::Delete => self.deleted += 1,
+        }
+        self.next_ordinal()
+    }
+
+    fn next_ordinal(&mut self) -> Result<u32> {
+        let ordinal = self.rows_next;
+        self.rows_next = ordinal.checked_add(1).ok_or_else(|| {
+            Error::incompatible("receive transaction: more than 4,294,967,295 changes")
+        })?;
+        Ok(ordinal)
+    }
+
+    /// Takes a statement in: its row, its barriers, its effect on the catalogue.
+    pub(crate) fn statement(
+        &mut self,
+        statement: &Statement,
+        seq: Seq,
+        catalogue: &mut Catalogue,
+    ) -> Result<StatementOutcome> {
+        if !statement.nested {
+            self.raw.verbatim(&statement.event);
+        }
+        let ordinal = self.next_ordinal()?;
+        let mut barriers = Vec::new();
+        let mut is_ddl = false;
+        if statement.kind == StatementKind::Query {
+            self.thread_id = Some(statement.thread_id);
+            let class = ddl::classify(
+                &statement.text,
+                &String::from_utf8_lossy(&statement.default_db),
+                statement.sql_mode.unwrap_or(0),
+                statement.charset,
+            );
+            is_ddl = matches!(class, StatementClass::Ddl { .. } | StatementClass::Unknown);
+            barriers = self.barriers_of(&class, seq, statement, catalogue);
+            if let StatementClass::Ddl { effects } = &class {
+                for effect in effects {
+                    apply_effect(effect, seq, catalogue);
+                }
+            }
+            self.ddl |= is_ddl;
+        }
+        let row = StatementRow {
+            seq,
+            ordinal: i64::from(ordinal),
+            kind: statement.kind,
+            default_db: statement.default_db.clone().into(),
+            text: statement.text.clone(),
+            charset: statement.charset,
+            status_vars: statement.status_vars.clone(),
+            thread_id: statement.thread_id,
+            error_code: statement.error_code,
+            header_us: statement.header_us,
+        };
+        Ok(StatementOutcome {
+            row,
+            barriers,
+            ddl: is_ddl,
+        })
+    }
+
+    /// Every statement whose effect a restore of this version cannot repeat stops restores.
+    fn barriers_of(
+        &self,
+        class: &StatementClass,
+        seq: Seq,
+        statement: &Statement,
+        catalogue: &Catalogue,
+    ) -> Vec<Barrier> {
+        let text = excerpt(&statement.text);
+        let barrier = |table: Option<TableId>, reason: &str| Barrier {
+            seq,
+            table,
+            reason: reason.to_owned(),
+            statement: Some(text.clone()),
+        };
+        match class {
+            StatementClass::TransactionControl(_) | StatementClass::NoRowEffect => Vec::new(),
+            StatementClass::StatementDml => vec![barrier(None, "statement-format change of rows")],
+            StatementClass::Unknown => vec![barrier(None, "statement that is not understood")],
+            StatementClass::Ddl { effects } => effects
+                .iter()
+                .map(|effect| {
+                    let table = match effect {
+                        Effect::AlterTable(name)
+                        | Effect::Truncate(name)
+                        | Effect::DropTable(name) => {
+                            catalogue.by_name(name).map(|v| v.table_id.clone())
+                        }
+                        _ => None,
+                    };
+                    barrier(table, "ddl after the base")
+                })
+                .collect(),
+        }
+    }
+
+    /// Takes an event in that is kept verbatim only.
+    pub(crate) fn undecoded(
+        &mut self,
+        event: &Undecoded,
+        seq: Seq,
+        catalogue: &mut Catalogue,
+    ) -> Result<Barrier> {
+        if !event.nested {
+            self.raw.verbatim(&event.event);
+        }
+        self.next_ordinal()?;
+        let table = event
+            .shape
+            .as_ref()
+            .and_then(|shape| catalogue.by_name(&shape.name));
+        Ok(Barrier {
+            seq,
+            table: table.map(|v| v.table_id.clone()),
+            reason: event.reason.clone(),
+            statement: None,
+        })
+    }
+
+    /// Rows of a prepared XA transaction count only at its commit, which may be far away: until
+    /// restores carry them, both ends are barriers.
+    pub(crate) fn xa_barrier(&self, commit: &Commit, seq: Seq) -> Option<Barrier> {
+        let prepared = matches!(commit.kind, TransactionKind::XaPrepare) && self.rows_next > 0;
+        prepared.then(|| Barrier {
+            seq,
+            table: None,
+            reason: "rows of a prepared XA transaction".to_owned(),
+            statement: commit.xa.as_deref().map(excerpt),
+        })
+    }
+
+    /// The transaction's row.
+    pub(crate) fn finish(
+        mut self,
+        commit: &Commit,
+        seq: Seq,
+        time: CommitTime,
+        received_us: i64,
+    ) -> TransactionRow {
+        if !commit.event.is_empty() {
+            self.raw.verbatim(&commit.event);
+        }
+        TransactionRow {
+            seq,
+            kind: EntryKind::Transaction(commit.kind),
+            gtid: self.begin.gtid,
+            commit: Some(time),
+            received_us,
+            end: Some(commit.end.clone()),
+            server_id: Some(self.begin.server_id),
+            thread_id: commit.thread_id.or(self.thread_id),
+            rows_inserted: self.inserted,
+            rows_updated: self.updated,
+            rows_deleted: self.deleted,
+            xid: commit.xid,
+            xa_seq: None,
+            last_committed: Some(self.begin.last_committed),
+            sequence_number: Some(self.begin.sequence_number),
+            status_vars: None,
+            events: None,
+            raw: Some(Bytes::copy_from_slice(self.raw.bytes())),
+            detail: None,
+        }
+    }
+}
+
+/// Table identity follows what happened to the table; all else about a DDL is its barrier's.
+fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
+    match effect {
+        Effect::DropTable(name) | Effect::CreateTable { name, .. } => {
+            catalogue.drop_table(name);
+        }
+        Effect::Truncate(name) => {
+            catalogue.truncate_table(name, seq);
+        }
+        Effect::RenameTable { from, to } => {
+            catalogue.rename_table(from, to, seq);
+        }
+        Effect::DropDatabase(db) => {
+            catalogue.drop_database(db);
+        }
+        _ => {}
+    }
+}
+
+/// The start of a statement for a barrier's text: enough to recognise it, never a secret (the
+/// statements that carry passwords have no effect on rows and make no barrier).
+fn excerpt(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let short: String = text.chars().take(200).collect();
+    if short.len() < text.len() {
+        format!("{short}...")
+    } else {
+        short
+    }
+}
