@@ -1,0 +1,210 @@
+//! All of one segment in commit order. Files are sorted by key; a segment is bounded, so its
+//! images are put back into order in memory.
+
+use crate::change::Op;
+use crate::error::{Error, Result};
+use crate::manifest::{Catalogue, FileEntry, FileRole, Repository, SegmentManifest};
+use crate::position::Seq;
+use crate::runtime::Compute;
+use crate::schema::{TableId, TableVersion};
+use crate::segment::{
+    BatchView, FileKind, ImageEncoder, ReadOptions, StatementRow, StatementsReader,
+    TableFileReader, TablePlan, TransactionRow, TransactionsReader,
+};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Table versions by identity, live or retired: files name them.
+#[derive(Clone, Debug, Default)]
+pub struct Versions {
+    plans: HashMap<(TableId, u32), Arc<TablePlan>>,
+}
+
+impl Versions {
+    /// The versions live before a segment.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when one cannot be compiled.
+    pub fn of(catalogue: &Catalogue) -> Result<Versions> {
+        let mut versions = Versions::default();
+        catalogue
+            .versions()
+            .try_for_each(|version| versions.add(version))?;
+        Ok(versions)
+    }
+
+    /// Adds what a segment introduces.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn introduce(&mut self, manifest: &SegmentManifest) -> Result<()> {
+        manifest
+            .tables
+            .iter()
+            .try_for_each(|version| self.add(version))
+    }
+
+    fn add(&mut self, version: &Arc<TableVersion>) -> Result<()> {
+        let key = (version.table_id.clone(), version.version);
+        if !self.plans.contains_key(&key) {
+            self.plans
+                .insert(key, Arc::new(TablePlan::compile(Arc::clone(version))?));
+        }
+        Ok(())
+    }
+
+    /// The plan that reads a change file.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when nothing introduced its version.
+    pub fn plan_of(&self, file: &FileEntry) -> Result<&Arc<TablePlan>> {
+        let key = file.table_id.clone().zip(file.version);
+        key.and_then(|key| self.plans.get(&key)).ok_or_else(|| {
+            Error::corrupt("find table version of file")
+                .field("object", &file.object)
+                .field("version", file.version.unwrap_or_default())
+        })
+    }
+}
+
+/// One row image of a segment.
+#[derive(Clone, Debug)]
+pub struct ChangeRef {
+    /// Entry.
+    pub seq: Seq,
+    /// Ordinal in the transaction.
+    pub row: i64,
+    /// Operation.
+    pub op: Op,
+    /// Rows event in the transaction.
+    pub event: i32,
+    /// Index into [`SegmentChanges::plans`].
+    pub plan: usize,
+    /// Where the image stands in [`SegmentChanges::images`].
+    pub image: Range<usize>,
+}
+
+/// A segment in commit order.
+#[derive(Debug, Default)]
+pub struct SegmentChanges {
+    /// One row per entry.
+    pub transactions: Vec<TransactionRow>,
+    /// Statements, by entry and ordinal.
+    pub statements: Vec<StatementRow>,
+    /// Row images by entry, ordinal, before first.
+    pub rows: Vec<ChangeRef>,
+    /// Bytes of all row images.
+    pub images: Vec<u8>,
+    /// How to read them.
+    pub plans: Vec<Arc<TablePlan>>,
+}
+
+impl SegmentChanges {
+    /// Reads a segment whole, every file checked against its hash first.
+    ///
+    /// # Errors
+    /// `Corrupt` naming the object; errors of the store.
+    pub async fn read(
+        repository: &Repository,
+        manifest: &SegmentManifest,
+        versions: &Versions,
+        compute: &Compute,
+    ) -> Result<SegmentChanges> {
+        let bytes = repository.get_files(&manifest.files).await?;
+        let files: Vec<(FileEntry, Bytes)> = manifest.files.iter().cloned().zip(bytes).collect();
+        let versions = versions.clone();
+        let (first, last) = (manifest.seq_first, manifest.seq_last);
+        compute
+            .run(move || {
+                let mut changes = SegmentChanges::default();
+                for (file, bytes) in files {
+                    changes.add(&file, bytes, &versions).map_err(|error| {
+                        Error::new(error.kind(), "read file of segment")
+                            .field("object", &file.object)
+                            .source(error)
+                    })?;
+                }
+                changes.rows.sort_by_key(|row| (row.seq, row.row, row.op));
+                changes.check_entries(first, last)?;
+                Ok(changes)
+            })
+            .await
+    }
+
+    fn add(&mut self, file: &FileEntry, bytes: Bytes, versions: &Versions) -> Result<()> {
+        match file.role {
+            FileRole::Transactions => {
+                self.transactions = TransactionsReader::open(bytes)?.collect::<Result<_>>()?;
+            }
+            FileRole::Statements => {
+                self.statements = StatementsReader::open(bytes)?.collect::<Result<_>>()?;
+            }
+            FileRole::Changes => self.add_changes(file, bytes, versions)?,
+            FileRole::Raw | FileRole::Pack => {}
+        }
+        Ok(())
+    }
+
+    fn add_changes(&mut self, file: &FileEntry, bytes: Bytes, versions: &Versions) -> Result<()> {
+        let plan = Arc::clone(versions.plan_of(file)?);
+        let number = self.plans.len();
+        let encoder = ImageEncoder::new(Arc::clone(&plan));
+        let reader = TableFileReader::open(bytes, Arc::clone(&plan), FileKind::Change)?;
+        let mut rows = 0_u64;
+        for batch in reader.read(&ReadOptions::default())? {
+            let batch = batch?;
+            let view = BatchView::new(&plan, &batch)?;
+            for index in 0..view.rows() {
+                let change = view.change(index)?;
+                let start = self.images.len();
+                encoder.image(&view, index, &mut self.images)?;
+                self.rows.push(ChangeRef {
+                    seq: change.seq,
+                    row: change.row,
+                    op: change.op,
+                    event: change.event,
+                    plan: number,
+                    image: start..self.images.len(),
+                });
+                rows += 1;
+            }
+        }
+        if rows != file.rows {
+            return Err(Error::corrupt("count rows of file")
+                .field("rows", rows)
+                .field("expected", file.rows));
+        }
+        self.plans.push(plan);
+        Ok(())
+    }
+
+    fn check_entries(&self, first: Seq, last: Seq) -> Result<()> {
+        let dense = self
+            .transactions
+            .iter()
+            .zip(first.0..)
+            .all(|(row, seq)| row.seq.0 == seq);
+        if dense && self.transactions.len() as i64 == last.0 - first.0 + 1 {
+            return Ok(());
+        }
+        Err(Error::corrupt("count entries of segment")
+            .field("seq_first", first)
+            .field("seq_last", last))
+    }
+
+    /// The row images of one entry.
+    #[must_use]
+    pub fn rows_of(&self, seq: Seq) -> &[ChangeRef] {
+        let start = self.rows.partition_point(|row| row.seq < seq);
+        let end = self.rows.partition_point(|row| row.seq <= seq);
+        self.rows.get(start..end).unwrap_or_default()
+    }
+
+    /// The bytes of an image.
+    #[must_use]
+    pub fn image(&self, row: &ChangeRef) -> &[u8] {
+        self.images.get(row.image.clone()).unwrap_or_default()
+    }
+}

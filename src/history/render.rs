@@ -1,0 +1,121 @@
+//! Row values for people and programs: JSON, from the same Arrow columns that files have.
+
+use crate::change::Op;
+use crate::error::{Error, Result, Wrap};
+use crate::position::Seq;
+use crate::segment::{ChangeBuilder, ChangeRow, TablePlan, system};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Renders row images of one table version as JSON objects: column name to value. A cell that
+/// its typed column does not hold exactly shows as `{"raw": "0x..."}`.
+///
+/// # Errors
+/// `Corrupt` when an image is not of this version.
+pub fn images_to_json(plan: &Arc<TablePlan>, images: &[&[u8]]) -> Result<Vec<Map<String, Value>>> {
+    let mut builder = ChangeBuilder::new(Arc::clone(plan), images.len());
+    for image in images {
+        let row = ChangeRow {
+            op: Op::Insert,
+            seq: Seq(1),
+            row: 0,
+            event: 0,
+            flags: 0,
+            commit_time_us: 0,
+        };
+        builder.append(image, &row)?;
+    }
+    let batch = builder.finish()?;
+    (0..batch.num_rows())
+        .map(|row| row_to_json(plan, &batch, row))
+        .collect()
+}
+
+fn row_to_json(plan: &TablePlan, batch: &RecordBatch, row: usize) -> Result<Map<String, Value>> {
+    let mut object = Map::new();
+    let raw = batch
+        .column_by_name(system::RAW)
+        .map(|column| raw_cells(column.as_ref(), row))
+        .unwrap_or_default();
+    for (index, column) in plan.version().columns.iter().enumerate() {
+        let exact = raw.iter().find(|(field, _)| *field == column.field_id);
+        let value = match exact {
+            Some((_, bytes)) => Value::Object(Map::from_iter([(
+                "raw".to_owned(),
+                Value::String(hex0x(bytes)),
+            )])),
+            None => value(batch.column(index).as_ref(), row)?,
+        };
+        object.insert(column.name.clone(), value);
+    }
+    Ok(object)
+}
+
+/// The value of one Arrow cell: numbers and text as JSON has them, bytes as hex, everything else
+/// as its text.
+///
+/// # Errors
+/// `Internal` when Arrow cannot show the type.
+pub fn value(array: &dyn Array, row: usize) -> Result<Value> {
+    if array.is_null(row) {
+        return Ok(Value::Null);
+    }
+    Ok(match array.data_type() {
+        DataType::Int8 => array.as_primitive::<Int8Type>().value(row).into(),
+        DataType::Int16 => array.as_primitive::<Int16Type>().value(row).into(),
+        DataType::Int32 => array.as_primitive::<Int32Type>().value(row).into(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
+        DataType::Float32 => array.as_primitive::<Float32Type>().value(row).into(),
+        DataType::Float64 => array.as_primitive::<Float64Type>().value(row).into(),
+        DataType::Utf8 => array.as_string::<i32>().value(row).into(),
+        DataType::Binary => hex0x(array.as_binary::<i32>().value(row)).into(),
+        DataType::FixedSizeBinary(_) => hex0x(array.as_fixed_size_binary().value(row)).into(),
+        _ => {
+            let failed = || Error::internal("show value").field("type", array.data_type());
+            let options = FormatOptions::default();
+            let formatter = ArrayFormatter::try_new(array, &options).wrap(failed)?;
+            formatter.value(row).to_string().into()
+        }
+    })
+}
+
+fn hex0x(bytes: &[u8]) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+/// The records of a `__raw` cell: field id and cell bytes.
+fn raw_cells(array: &dyn Array, row: usize) -> Vec<(i32, Vec<u8>)> {
+    let Some(array) = array.as_binary_opt::<i32>().filter(|a| a.is_valid(row)) else {
+        return Vec::new();
+    };
+    let (mut rest, mut cells) = (array.value(row), Vec::new());
+    while let Some(field) = uvarint(&mut rest) {
+        let Some(length) = uvarint(&mut rest) else {
+            break;
+        };
+        let Some((cell, after)) = rest.split_at_checked(length as usize) else {
+            break;
+        };
+        cells.push((field as i32, cell.to_vec()));
+        rest = after;
+    }
+    cells
+}
+
+fn uvarint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..63).step_by(7) {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}

@@ -1,0 +1,288 @@
+//! Is everything that was written still there, and still what it was?
+
+use super::{SegmentChanges, Versions, rebuild_segment};
+use crate::base::{BaseFile, read_files};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{
+    BaseManifest, Crc32, FileEntry, FileOrder, FileRole, Repository, Sha256, chain,
+};
+use crate::position::Seq;
+use crate::runtime::{Compute, Stopwatch};
+use crate::segment::{
+    BatchView, Canonicalizer, FileKind, Fingerprint, ImageEncoder, ReadOptions, TableFileReader,
+};
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// How much to check.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyOptions {
+    /// Also decode every file, rebuild every event and recompute every fingerprint.
+    pub full: bool,
+    /// Start at the segment that holds this entry.
+    pub since: Option<Seq>,
+}
+
+/// Something that is not what it was.
+#[derive(Clone, Debug, Serialize)]
+pub struct Damage {
+    /// Object it was found in, where one is known.
+    pub object: Option<String>,
+    /// What is wrong, with its causes and the next step.
+    pub problem: String,
+}
+
+/// What was checked and what was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// Timelines walked.
+    pub timelines: u64,
+    /// Segment manifests checked.
+    pub segments: u64,
+    /// Bases checked.
+    pub bases: u64,
+    /// Data objects (or pack members) read and compared with their hashes.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Row images decoded and encoded again (`full`).
+    pub rows: u64,
+    /// Events rebuilt (`full`).
+    pub events: u64,
+    /// Damage found.
+    pub damage: Vec<Damage>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Checks a repository: chain, lengths, hashes, contiguity; with `full` also that every row can be
+/// decoded and every event rebuilt. Damage is listed, not an error.
+///
+/// # Errors
+/// `Unavailable` and `Config` from the store: they say nothing about the repository.
+pub async fn verify(repository: &Repository, options: &VerifyOptions) -> Result<VerifyReport> {
+    let watch = Stopwatch::start();
+    let mut walk = Walk {
+        repository,
+        options,
+        compute: Compute::per_core(),
+        report: VerifyReport::default(),
+    };
+    for timeline in repository.timelines().await? {
+        walk.report.timelines += 1;
+        let outcome = walk.log(&timeline).await;
+        walk.note(outcome)?;
+        let bases = match repository.bases(timeline.timeline).await {
+            Ok(bases) => bases,
+            Err(error) => {
+                walk.note(Err(error))?;
+                continue;
+            }
+        };
+        for id in bases {
+            let outcome = match repository.base(id).await {
+                Ok(base) => walk.base(&base).await,
+                Err(error) => Err(error),
+            };
+            walk.note(outcome)?;
+        }
+    }
+    walk.report.seconds = watch.elapsed().as_secs_f64();
+    Ok(walk.report)
+}
+
+struct Walk<'a> {
+    repository: &'a Repository,
+    options: &'a VerifyOptions,
+    compute: Compute,
+    report: VerifyReport,
+}
+
+impl Walk<'_> {
+    /// Damage goes into the report and the walk goes on; what says nothing about the repository
+    /// ends it.
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Config) => {
+                Err(error)
+            }
+            Err(error) => {
+                let object = error.get("object").map(str::to_owned);
+                self.report.damage.push(Damage {
+                    object,
+                    problem: error.report(),
+                });
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn log(&mut self, timeline: &crate::manifest::Timeline) -> Result<()> {
+        let from = self.options.since.unwrap_or(timeline.seq_first());
+        let mut manifests = self
+            .repository
+            .manifests(timeline.timeline, from, None)
+            .await?;
+        let mut versions: Option<Versions> = None;
+        while let Some(stored) = manifests.next().await? {
+            let manifest = &stored.manifest;
+            if manifest.seq_first == timeline.seq_first() {
+                chain::starts(timeline, manifest)?;
+            }
+            self.report.segments += 1;
+            let mut known = match versions.take() {
+                Some(known) => known,
+                None => Versions::of(
+                    &self
+                        .repository
+                        .catalogue_at(timeline.timeline, manifest.seq_first.prev())
+                        .await?,
+                )?,
+            };
+            known.introduce(manifest)?;
+            for file in &manifest.files {
+                let outcome = self.file(file).await.map(|_| ());
+                self.note(outcome)?;
+            }
+            if self.options.full {
+                let outcome = self.decode(manifest, &known).await;
+                self.note(outcome)?;
+            }
+            versions = Some(known);
+        }
+        Ok(())
+    }
+
+    async fn file(&mut self, file: &FileEntry) -> Result<Bytes> {
+        let bytes = self.repository.get_file(file).await?;
+        self.report.files += 1;
+        self.report.bytes += bytes.len() as u64;
+        if Crc32::of(&bytes) != file.crc32 {
+            return Err(Error::corrupt("compare checksum of file").field("object", &file.object));
+        }
+        Ok(bytes)
+    }
+
+    async fn decode(
+        &mut self,
+        manifest: &crate::manifest::SegmentManifest,
+        versions: &Versions,
+    ) -> Result<()> {
+        let changes =
+            SegmentChanges::read(self.repository, manifest, versions, &self.compute).await?;
+        self.report.rows += changes.rows.len() as u64;
+        let events = self
+            .compute
+            .run(move || {
+                Ok(rebuild_segment(&changes)?
+                    .iter()
+                    .map(|t| t.events.len() as u64)
+                    .sum::<u64>())
+            })
+            .await?;
+        self.report.events += events;
+        Ok(())
+    }
+
+    async fn base(&mut self, base: &BaseManifest) -> Result<()> {
+        self.report.bases += 1;
+        for object in [&base.views, &base.schema, &base.catalog] {
+            let outcome = self.repository.get_object(object).await.map(|_| ());
+            self.note(outcome)?;
+        }
+        let files = read_files(self.repository.get_object(&base.files).await?)?;
+        let catalogue = self
+            .repository
+            .catalogue_at(base.timeline, base.seq)
+            .await?;
+        let versions = Versions::of(&catalogue)?;
+        let mut sums = std::collections::HashMap::new();
+        for file in files {
+            let outcome = self.base_file(&file, &versions).await;
+            match outcome {
+                Ok(Some(fingerprint)) => {
+                    sums.entry(file.table_id.clone())
+                        .or_insert_with(Fingerprint::default)
+                        .merge(&fingerprint);
+                }
+                Ok(None) => {}
+                Err(error) => self.note(Err(error))?,
+            }
+        }
+        if self.options.full {
+            for table in &base.tables {
+                let sum = sums.remove(&table.table_id).unwrap_or_default();
+                if (sum.sum, sum.rows) != (table.fingerprint, table.rows) {
+                    let error = Error::corrupt("compare fingerprint of base table")
+                        .field("object", base.object_name())
+                        .field("table", &table.name);
+                    self.note(Err(error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn base_file(
+        &mut self,
+        file: &BaseFile,
+        versions: &Versions,
+    ) -> Result<Option<Fingerprint>> {
+        let entry = entry_of(file);
+        let bytes = self.file(&entry).await?;
+        if !self.options.full {
+            return Ok(None);
+        }
+        let plan = Arc::clone(versions.plan_of(&entry)?);
+        let fingerprint = self
+            .compute
+            .run(move || {
+                let encoder = ImageEncoder::new(Arc::clone(&plan));
+                let canonical = Canonicalizer::new(Arc::clone(&plan));
+                let (mut image, mut cells) = (Vec::new(), Vec::new());
+                let mut sum = Fingerprint::default();
+                let reader = TableFileReader::open(bytes, Arc::clone(&plan), FileKind::Base)?;
+                for batch in reader.read(&ReadOptions::default())? {
+                    let batch = batch?;
+                    let view = BatchView::new(&plan, &batch)?;
+                    for row in 0..view.rows() {
+                        image.clear();
+                        encoder.image(&view, row, &mut image)?;
+                        plan.layout().split(&image, &mut cells)?;
+                        sum.add(canonical.hash(&image, &cells)?);
+                    }
+                }
+                Ok(sum)
+            })
+            .await
+            .map_err(|error| {
+                Error::corrupt("decode base file")
+                    .field("object", &file.object)
+                    .source(error)
+            })?;
+        self.report.rows += fingerprint.rows;
+        Ok(Some(fingerprint))
+    }
+}
+
+fn entry_of(file: &BaseFile) -> FileEntry {
+    FileEntry {
+        role: FileRole::Changes,
+        table_id: Some(file.table_id.clone()),
+        version: Some(file.version),
+        part: 0,
+        object: file.object.clone(),
+        offset: file.offset,
+        length: file.bytes,
+        rows: file.rows,
+        crc32: Crc32(file.crc32),
+        sha256: Sha256(file.sha256),
+        order: FileOrder::Key,
+        key_min: None,
+        key_max: None,
+        seq_first: Seq::FIRST,
+        seq_last: Seq::FIRST,
+    }
+}
