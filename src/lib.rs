@@ -4,8 +4,11 @@
 pub mod base;
 pub mod binlog;
 pub mod change;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod history;
+pub mod log;
 pub mod manifest;
 pub mod observe;
 pub mod position;
@@ -14,5 +17,6 @@ pub mod runtime;
 pub mod schema;
 pub mod segment;
 pub mod service;
+pub mod snapshot;
 pub mod source;
 pub mod storage;

@@ -1,3 +1,7 @@
-//! The tidelog command.
+//! The `tidelog` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidelog::cli::main(std::env::args_os())
+}

@@ -1,3 +1,8 @@
 //! Wiring and supervision: what turns the stages into running processes.
 
+mod run;
+mod status;
 pub mod throwaway;
+
+pub use run::Service;
+pub use status::{Gap, OpenBarrier, Status, Stretch, TimelineStatus, status};

@@ -1,0 +1,214 @@
+//! Arguments that several commands share.
+
+use crate::error::{Error, Result, Wrap};
+use crate::log::CaptureOptions;
+use crate::manifest::Repository;
+use crate::runtime::Clock;
+use crate::snapshot::BaseOptions;
+use crate::source::{Endpoint, Secret, read_option_file};
+use crate::storage::{Store, StoreOptions};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the source is.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SourceArgs {
+    /// Source server, for example mysql://tidelog@db1:3306/?ssl-mode=verify-full&ssl-ca=ca.pem
+    #[arg(
+        long,
+        env = "TIDELOG_SOURCE_URL",
+        value_name = "URL",
+        required_unless_present = "defaults_file"
+    )]
+    pub(super) source: Option<String>,
+    /// File with the source's password (else TIDELOG_SOURCE_PASSWORD).
+    #[arg(long, env = "TIDELOG_SOURCE_PASSWORD_FILE", value_name = "FILE")]
+    pub(super) source_password_file: Option<PathBuf>,
+    /// MySQL option file to take the source from, for example ~/.my.cnf
+    #[arg(long, env = "TIDELOG_SOURCE_DEFAULTS_FILE", value_name = "FILE")]
+    pub(super) defaults_file: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    pub(super) fn endpoint(&self) -> Result<Endpoint> {
+        let endpoint = match (&self.source, &self.defaults_file) {
+            (Some(url), _) => url.parse::<Endpoint>()?,
+            (None, Some(file)) => read_option_file(file)?,
+            (None, None) => {
+                return Err(Error::config(
+                    "find source: give --source or --defaults-file",
+                ));
+            }
+        };
+        with_password(
+            endpoint,
+            self.source_password_file.as_deref(),
+            "TIDELOG_SOURCE_PASSWORD",
+        )
+    }
+}
+
+/// Where a restore goes.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TargetArgs {
+    /// Target server, for example mysql://root@db2:3306/
+    #[arg(long, env = "TIDELOG_TARGET_URL", value_name = "URL")]
+    pub(super) target: Option<String>,
+    /// File with the target's password (else TIDELOG_TARGET_PASSWORD).
+    #[arg(long, env = "TIDELOG_TARGET_PASSWORD_FILE", value_name = "FILE")]
+    pub(super) target_password_file: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    pub(super) fn endpoint(&self) -> Result<Option<Endpoint>> {
+        let Some(url) = &self.target else {
+            return Ok(None);
+        };
+        with_password(
+            url.parse()?,
+            self.target_password_file.as_deref(),
+            "TIDELOG_TARGET_PASSWORD",
+        )
+        .map(Some)
+    }
+}
+
+fn with_password(endpoint: Endpoint, file: Option<&Path>, variable: &str) -> Result<Endpoint> {
+    let password = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .wrap(|| Error::config("read password file").field("path", path.display()))?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        None => std::env::var(variable).ok(),
+    };
+    Ok(match password {
+        Some(password) => endpoint.with_password(Secret::new(password)),
+        None => endpoint,
+    })
+}
+
+/// Where the repository is.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RepositoryArgs {
+    /// Repository: file:///path or s3://bucket/prefix
+    #[arg(long, env = "TIDELOG_REPOSITORY_URL", value_name = "URL")]
+    pub(super) repo: String,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+/// How the store is reached.
+#[derive(Args, Clone, Debug)]
+pub(super) struct StoreArgs {
+    /// S3 endpoint, for stores other than AWS.
+    #[arg(long, env = "TIDELOG_REPOSITORY_S3_ENDPOINT", value_name = "URL")]
+    s3_endpoint: Option<String>,
+    /// S3 region.
+    #[arg(long, env = "TIDELOG_REPOSITORY_S3_REGION", value_name = "NAME")]
+    s3_region: Option<String>,
+}
+
+impl StoreArgs {
+    fn options(&self) -> StoreOptions {
+        let mut options = StoreOptions::default();
+        let given = [
+            ("AWS_ENDPOINT_URL", &self.s3_endpoint),
+            ("AWS_REGION", &self.s3_region),
+        ];
+        for (name, value) in given {
+            if let Some(value) = value {
+                options.variables.push((name.to_owned(), value.clone()));
+            }
+        }
+        options
+    }
+}
+
+impl RepositoryArgs {
+    pub(super) fn store(&self) -> Result<Store> {
+        Store::open(&self.repo, &self.store.options())
+    }
+
+    pub(super) async fn open(&self) -> Result<Repository> {
+        Repository::open(self.store()?).await
+    }
+}
+
+/// How capture works.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CaptureArgs {
+    /// Seal a segment at this many bytes of events.
+    #[arg(long, env = "TIDELOG_CAPTURE_SEGMENT_BYTES_MAX", value_name = "BYTES", default_value_t = 128 << 20)]
+    segment_bytes_max: usize,
+    /// Seal a segment at this age.
+    #[arg(
+        long,
+        env = "TIDELOG_CAPTURE_SEAL_INTERVAL_MS",
+        value_name = "MS",
+        default_value_t = 60_000
+    )]
+    seal_interval_ms: u64,
+    /// zstd level of data files.
+    #[arg(long, env = "TIDELOG_CAPTURE_ZSTD_LEVEL", value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    zstd_level: i32,
+    /// Server id to register with; 0 derives one from the repository.
+    #[arg(
+        long,
+        env = "TIDELOG_CAPTURE_SERVER_ID",
+        value_name = "ID",
+        default_value_t = 0
+    )]
+    server_id: u32,
+    /// Heartbeat asked of the source; the connection is given up after two.
+    #[arg(long, env = "TIDELOG_CAPTURE_HEARTBEAT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    heartbeat_ms: u64,
+}
+
+impl CaptureArgs {
+    pub(super) fn options(&self, once: bool) -> CaptureOptions {
+        CaptureOptions {
+            once,
+            segment_bytes_max: self.segment_bytes_max,
+            seal_interval: Duration::from_millis(self.seal_interval_ms),
+            zstd_level: self.zstd_level,
+            batch_memory_max: self
+                .segment_bytes_max
+                .saturating_add(self.segment_bytes_max / 2),
+            server_id: self.server_id,
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+        }
+    }
+}
+
+/// How a base is taken.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BaseArgs {
+    /// Connections that read tables in parallel.
+    #[arg(long, env = "TIDELOG_SNAPSHOT_WORKERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// How long to wait for capture to reach the snapshot.
+    #[arg(
+        long,
+        env = "TIDELOG_SNAPSHOT_PATIENCE_MS",
+        value_name = "MS",
+        default_value_t = 180_000
+    )]
+    patience_ms: u64,
+}
+
+impl BaseArgs {
+    pub(super) fn options(&self) -> BaseOptions {
+        BaseOptions {
+            workers: usize::from(self.workers),
+            patience: Duration::from_millis(self.patience_ms),
+            ..BaseOptions::default()
+        }
+    }
+}
+
+/// The clock of every command.
+pub(super) fn clock() -> Clock {
+    Clock::system()
+}

@@ -1,0 +1,328 @@
+//! `tidelog log`
+
+use super::args::{RepositoryArgs, clock};
+use super::{Outcome, moment, output};
+use crate::change::{Op, StatementKind};
+use crate::error::{Error, Result};
+use crate::history::{ChangeRef, SegmentChanges, Versions, images_to_json};
+use crate::manifest::{Repository, SegmentManifest};
+use crate::position::Seq;
+use crate::restore::TableFilter;
+use crate::runtime::Compute;
+use crate::segment::{EntryKind, TransactionRow};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Arguments of `log`.
+#[derive(Args, Debug)]
+pub(super) struct Log {
+    #[command(flatten)]
+    repository: RepositoryArgs,
+    /// From this time on.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Through this time.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<String>,
+    /// From this entry on.
+    #[arg(long, value_name = "SEQ")]
+    from_seq: Option<i64>,
+    /// Through this entry.
+    #[arg(long, value_name = "SEQ")]
+    to_seq: Option<i64>,
+    /// Only changes of tables that match db.table (globs; repeatable).
+    #[arg(long, value_name = "DB.TABLE")]
+    table: Vec<String>,
+    /// Prints the row changes, not only their counts (always with --json).
+    #[arg(long)]
+    rows: bool,
+    /// Prints statement texts: they may hold secrets.
+    #[arg(long)]
+    show_statements: bool,
+    /// Zone of times without one: UTC or an offset such as +02:00.
+    #[arg(
+        long,
+        default_value = "UTC",
+        value_name = "ZONE",
+        allow_hyphen_values = true
+    )]
+    time_zone: String,
+    /// Stops after so many transactions.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+/// What is wanted, parsed.
+struct Wanted {
+    from_us: Option<i64>,
+    to_us: Option<i64>,
+    from_seq: Seq,
+    to_seq: Seq,
+    filter: TableFilter,
+    left: u64,
+}
+
+impl Log {
+    pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
+        let repository = self.repository.open().await?;
+        let timeline = repository.timelines().await?.pop();
+        let timeline =
+            timeline.ok_or_else(|| Error::gap("find timeline: nothing has been captured yet"))?;
+        let mut wanted = self.wanted()?;
+        let from = wanted.from_seq.max(timeline.seq_first());
+        let mut manifests = repository.manifests(timeline.timeline, from, None).await?;
+        let mut versions: Option<Versions> = None;
+        let compute = Compute::per_core();
+        while let Some(stored) = manifests.next().await? {
+            let manifest = &stored.manifest;
+            let mut known = match versions.take() {
+                Some(known) => known,
+                None => Versions::of(
+                    &repository
+                        .catalogue_at(timeline.timeline, manifest.seq_first.prev())
+                        .await?,
+                )?,
+            };
+            known.introduce(manifest)?;
+            if manifest.seq_first > wanted.to_seq || wanted.left == 0 {
+                break;
+            }
+            if wanted.may_hold(manifest) {
+                self.segment(&repository, manifest, &known, &compute, &mut wanted, json)
+                    .await?;
+            }
+            versions = Some(known);
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn wanted(&self) -> Result<Wanted> {
+        let now_us = clock().now_us();
+        let time = |text: &Option<String>| {
+            text.as_ref()
+                .map(|t| moment::parse(t, &self.time_zone, now_us))
+                .transpose()
+        };
+        Ok(Wanted {
+            from_us: time(&self.from)?,
+            to_us: time(&self.to)?,
+            from_seq: Seq(self.from_seq.unwrap_or(1).max(1)),
+            to_seq: Seq(self.to_seq.unwrap_or(i64::MAX)),
+            filter: TableFilter::new(&[], &self.table)?,
+            left: self.limit.unwrap_or(u64::MAX),
+        })
+    }
+
+    async fn segment(
+        &self,
+        repository: &Repository,
+        manifest: &SegmentManifest,
+        versions: &Versions,
+        compute: &Compute,
+        wanted: &mut Wanted,
+        json: bool,
+    ) -> Result<()> {
+        let changes = SegmentChanges::read(repository, manifest, versions, compute).await?;
+        for transaction in &changes.transactions {
+            let rows: Vec<&ChangeRef> = changes
+                .rows_of(transaction.seq)
+                .iter()
+                .filter(|row| {
+                    changes
+                        .plans
+                        .get(row.plan)
+                        .is_some_and(|p| wanted.filter.takes(&p.version().name))
+                })
+                .collect();
+            if !wanted.takes(transaction) || (!wanted.filter.is_everything() && rows.is_empty()) {
+                continue;
+            }
+            if wanted.left == 0 {
+                return Ok(());
+            }
+            wanted.left -= 1;
+            let object = self.render(&changes, transaction, &rows, json || self.rows)?;
+            if json {
+                output::line(&object.to_string())?
+            } else {
+                print(&object)?
+            }
+        }
+        Ok(())
+    }
+
+    fn render(
+        &self,
+        changes: &SegmentChanges,
+        transaction: &TransactionRow,
+        rows: &[&ChangeRef],
+        with_rows: bool,
+    ) -> Result<Value> {
+        let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+        for row in rows {
+            let Some(plan) = changes.plans.get(row.plan) else {
+                continue;
+            };
+            let count = counts.entry(plan.version().name.to_string()).or_default();
+            match row.op {
+                Op::Insert => count[0] += 1,
+                Op::UpdateAfter => count[1] += 1,
+                Op::Delete => count[2] += 1,
+                Op::UpdateBefore => {}
+            }
+        }
+        let tables: Map<String, Value> = counts
+            .into_iter()
+            .map(|(table, [i, u, d])| (table, json!({"inserted": i, "updated": u, "deleted": d})))
+            .collect();
+        let statements: Vec<Value> = changes
+            .statements
+            .iter()
+            .filter(|s| s.seq == transaction.seq && s.kind == StatementKind::Query)
+            .map(|s| {
+                let text = if self.show_statements {
+                    String::from_utf8_lossy(&s.text).into_owned()
+                } else {
+                    masked(&s.text)
+                };
+                json!({"ordinal": s.ordinal, "db": String::from_utf8_lossy(&s.default_db), "text": text})
+            })
+            .collect();
+        let mut object = json!({
+            "seq": transaction.seq,
+            "kind": kind(transaction.kind),
+            "gtid": transaction.gtid.as_ref().map(ToString::to_string),
+            "commit_time": transaction.commit.map(|c| output::time(Some(c.at_us))),
+            "position": transaction.end.as_ref().map(ToString::to_string),
+            "tables": tables,
+            "statements": statements,
+        });
+        if with_rows && let Some(object) = object.as_object_mut() {
+            object.insert("changes".into(), row_changes(changes, rows)?.into());
+        }
+        Ok(object)
+    }
+}
+
+impl Wanted {
+    /// Whether a segment may hold a wanted transaction: by its commit time range.
+    fn may_hold(&self, manifest: &SegmentManifest) -> bool {
+        let times = manifest.commit_time;
+        let late = self
+            .from_us
+            .is_none_or(|from| times.max_us.is_none_or(|max| max >= from));
+        let early = self
+            .to_us
+            .is_none_or(|to| times.first_us.is_none_or(|first| first <= to));
+        late && early
+    }
+
+    fn takes(&self, transaction: &TransactionRow) -> bool {
+        let by_time = match transaction.commit {
+            Some(commit) => {
+                self.from_us.is_none_or(|from| commit.at_us >= from)
+                    && self.to_us.is_none_or(|to| commit.at_us <= to)
+            }
+            None => self.from_us.is_none() && self.to_us.is_none(),
+        };
+        by_time && transaction.seq >= self.from_seq && transaction.seq <= self.to_seq
+    }
+}
+
+fn kind(kind: EntryKind) -> String {
+    match kind {
+        EntryKind::Transaction(kind) => format!("{kind:?}").to_lowercase(),
+        mark => format!("{mark:?}").to_lowercase(),
+    }
+}
+
+/// Statements may hold secrets: without the flag only what kind of statement it is.
+pub(super) fn masked(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    format!("{} ... (--show-statements prints it)", words.join(" "))
+}
+
+/// Row changes in order: an update is one change with both images.
+fn row_changes(changes: &SegmentChanges, rows: &[&ChangeRef]) -> Result<Vec<Value>> {
+    let mut out: Vec<Value> = Vec::with_capacity(rows.len());
+    let mut before: Option<Map<String, Value>> = None;
+    for row in rows {
+        let Some(plan) = changes.plans.get(row.plan) else {
+            continue;
+        };
+        let image = images_to_json(plan, &[changes.image(row)])?
+            .pop()
+            .unwrap_or_default();
+        let table = plan.version().name.to_string();
+        match row.op {
+            Op::UpdateBefore => before = Some(image),
+            Op::UpdateAfter => out.push(
+                json!({"table": table, "op": "update", "before": before.take(), "after": image}),
+            ),
+            Op::Insert => out.push(json!({"table": table, "op": "insert", "after": image})),
+            Op::Delete => out.push(json!({"table": table, "op": "delete", "before": image})),
+        }
+    }
+    Ok(out)
+}
+
+fn print(object: &Value) -> Result<()> {
+    let text = |key: &str| {
+        object
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned()
+    };
+    let seq = object
+        .get("seq")
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut tables = Vec::new();
+    for (table, counts) in object
+        .get("tables")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let count = |key: &str| counts.get(key).and_then(Value::as_u64).unwrap_or(0);
+        tables.push(format!(
+            "{table} +{} ~{} -{}",
+            count("inserted"),
+            count("updated"),
+            count("deleted")
+        ));
+    }
+    output::line(&format!(
+        "{seq:>10}  {}  {:<12} {}  {}",
+        text("commit_time"),
+        text("kind"),
+        text("gtid"),
+        tables.join(", ")
+    ))?;
+    for statement in object
+        .get("statements")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        output::line(&format!(
+            "            {}",
+            statement
+                .get("text")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        ))?;
+    }
+    for change in object
+        .get("changes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        output::line(&format!("            {change}"))?;
+    }
+    Ok(())
+}

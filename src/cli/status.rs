@@ -1,0 +1,101 @@
+//! `tidelog status`
+
+use super::args::{RepositoryArgs, clock};
+use super::{Outcome, output};
+use crate::error::Result;
+use crate::service::{Status as Answer, status};
+use crate::source::{Endpoint, Secret};
+use clap::Args;
+
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    #[command(flatten)]
+    repository: RepositoryArgs,
+    /// Source server to compare with.
+    #[arg(long, env = "TIDELOG_SOURCE_URL", value_name = "URL")]
+    source: Option<String>,
+}
+
+impl Status {
+    pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
+        let repository = self.repository.open().await?;
+        let source = match &self.source {
+            Some(url) => {
+                let endpoint: Endpoint = url.parse()?;
+                Some(match std::env::var("TIDELOG_SOURCE_PASSWORD") {
+                    Ok(password) => endpoint.with_password(Secret::new(password)),
+                    Err(_) => endpoint,
+                })
+            }
+            None => None,
+        };
+        let answer = status(&repository, source.as_ref(), clock().now_us()).await?;
+        if json {
+            output::json(&answer)?;
+        } else {
+            print(&answer)?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn print(answer: &Answer) -> Result<()> {
+    output::line(&format!("repository   {}", answer.repository_id))?;
+    output::line(&format!(
+        "restorable   {} .. {}",
+        output::or_dash(answer.restorable_from.as_ref()),
+        output::or_dash(answer.restorable_through.as_ref())
+    ))?;
+    output::line(&format!(
+        "lag          {}",
+        answer
+            .lag_seconds
+            .map_or_else(|| "-".into(), |s| format!("{s:.1} s"))
+    ))?;
+    for timeline in &answer.timelines {
+        output::line(&format!(
+            "\ntimeline {:04} ({}): {} segments, {} transactions, {} rows, {} bytes; seq {} .. {} at {}",
+            timeline.timeline,
+            timeline.flavor,
+            timeline.segments,
+            timeline.transactions,
+            timeline.rows,
+            timeline.bytes,
+            timeline.seq_first,
+            output::or_dash(timeline.seq_last),
+            output::or_dash(timeline.position.as_ref())
+        ))?;
+        let bases: Vec<String> = timeline.bases.iter().map(ToString::to_string).collect();
+        output::line(&format!(
+            "  bases at seq  {}",
+            if bases.is_empty() {
+                "-".into()
+            } else {
+                bases.join(", ")
+            }
+        ))?;
+        for stretch in &timeline.restorable {
+            output::line(&format!(
+                "  restorable    seq {} .. {}  {} .. {}",
+                stretch.seq_first,
+                stretch.seq_last,
+                output::or_dash(stretch.from.as_ref()),
+                output::or_dash(stretch.through.as_ref())
+            ))?;
+        }
+        for gap in &timeline.gaps {
+            output::line(&format!("  GAP           seq {} {}", gap.seq, gap.detail))?;
+        }
+        for barrier in &timeline.barriers {
+            output::line(&format!(
+                "  BARRIER       seq {} table {}: {} {}",
+                barrier.seq,
+                barrier.table,
+                barrier.reason,
+                barrier.statement.as_deref().unwrap_or_default()
+            ))?;
+        }
+    }
+    Ok(())
+}

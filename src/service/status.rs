@@ -1,0 +1,311 @@
+//! What a repository can restore, and how far capture is.
+
+use crate::error::{Error, Result};
+use crate::manifest::{
+    Barrier, BaseManifest, FileRole, MarkKind, Repository, SegmentManifest, Timeline,
+};
+use crate::position::Seq;
+use crate::segment::TransactionsReader;
+use crate::source::{Endpoint, SqlClient, SqlSession, current_position};
+use serde::Serialize;
+
+/// A stretch of the log that can be restored to, both ends inclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    /// First entry: a base's.
+    pub seq_first: Seq,
+    /// Last entry.
+    pub seq_last: Seq,
+    /// From this time on, RFC 3339.
+    pub from: Option<String>,
+    /// Through this time, RFC 3339.
+    pub through: Option<String>,
+}
+
+/// A barrier behind the newest base: what a restore will not cross.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenBarrier {
+    /// Entry.
+    pub seq: Seq,
+    /// Table id, `*` for all.
+    pub table: String,
+    /// Why.
+    pub reason: String,
+    /// Statement, shortened.
+    pub statement: Option<String>,
+}
+
+/// A hole in the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The gap mark.
+    pub seq: Seq,
+    /// What it says, JSON.
+    pub detail: serde_json::Value,
+}
+
+/// One timeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimelineStatus {
+    /// Number.
+    pub timeline: u32,
+    /// Flavor of the source.
+    pub flavor: String,
+    /// First entry of the log.
+    pub seq_first: Seq,
+    /// Last committed entry.
+    pub seq_last: Option<Seq>,
+    /// Segments.
+    pub segments: u64,
+    /// Transactions.
+    pub transactions: u64,
+    /// Row images.
+    pub rows: u64,
+    /// Bytes of data files.
+    pub bytes: u64,
+    /// Bases, by entry.
+    pub bases: Vec<Seq>,
+    /// Writer epoch of the last commit.
+    pub epoch: Option<u64>,
+    /// Where capture stands in the source's binlog.
+    pub position: Option<String>,
+    /// What can be restored.
+    pub restorable: Vec<Stretch>,
+    /// What stands behind the newest base.
+    pub barriers: Vec<OpenBarrier>,
+    /// Holes.
+    pub gaps: Vec<Gap>,
+}
+
+/// The answer of `tidelog status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Repository.
+    pub repository_id: String,
+    /// The earliest moment that can be restored, RFC 3339.
+    pub restorable_from: Option<String>,
+    /// The latest moment that can be restored, RFC 3339.
+    pub restorable_through: Option<String>,
+    /// Last committed entry of the newest timeline.
+    pub seq_last: Option<Seq>,
+    /// Seconds between now and the moment through which the log is complete; 0 when the source
+    /// was asked and has nothing that the log lacks.
+    pub lag_seconds: Option<f64>,
+    /// Holes of all timelines.
+    pub gaps: Vec<Gap>,
+    /// Timelines.
+    pub timelines: Vec<TimelineStatus>,
+}
+
+/// Reads the status of a repository; asks the source for its position when one is given.
+///
+/// # Errors
+/// Those of the repository and the source.
+pub async fn status(
+    repository: &Repository,
+    source: Option<&Endpoint>,
+    now_us: i64,
+) -> Result<Status> {
+    let (mut timelines, mut complete_us) = (Vec::new(), None);
+    let mut newest: Option<SegmentManifest> = None;
+    for timeline in repository.timelines().await? {
+        let (status, last) = one(repository, &timeline).await?;
+        complete_us = last
+            .as_ref()
+            .and_then(|m| m.covered_through_us.max(m.commit_time.max_us));
+        newest = last;
+        timelines.push(status);
+    }
+    let mut lag_seconds = complete_us.map(|us| (now_us - us).max(0) as f64 / 1e6);
+    if let (Some(endpoint), Some(manifest)) = (source, &newest) {
+        let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+        let (_, gtids) = current_position(&mut client).await?;
+        client.close().await;
+        if !gtids.is_empty() && gtids.is_subset(&manifest.gtids_through) {
+            lag_seconds = Some(0.0);
+        }
+    }
+    let last = timelines.last();
+    let stretches = || timelines.iter().flat_map(|t| &t.restorable);
+    Ok(Status {
+        repository_id: repository.header().repository_id.to_string(),
+        restorable_from: stretches().next().and_then(|s| s.from.clone()),
+        restorable_through: stretches().last().and_then(|s| s.through.clone()),
+        seq_last: last.and_then(|t| t.seq_last),
+        lag_seconds,
+        gaps: timelines
+            .iter()
+            .flat_map(|t| t.gaps.iter().cloned())
+            .collect(),
+        timelines,
+    })
+}
+
+async fn one(
+    repository: &Repository,
+    timeline: &Timeline,
+) -> Result<(TimelineStatus, Option<SegmentManifest>)> {
+    let mut bases = Vec::new();
+    for id in repository.bases(timeline.timeline).await? {
+        bases.push(repository.base(id).await?);
+    }
+    let mut status = TimelineStatus {
+        timeline: timeline.timeline,
+        flavor: timeline.flavor.to_string(),
+        seq_first: timeline.seq_first(),
+        seq_last: None,
+        segments: 0,
+        transactions: 0,
+        rows: 0,
+        bytes: 0,
+        bases: bases.iter().map(|b| b.seq).collect(),
+        epoch: None,
+        position: None,
+        restorable: Vec::new(),
+        barriers: Vec::new(),
+        gaps: Vec::new(),
+    };
+    let newest_base = bases.iter().map(|b| b.seq).max();
+    let mut stops = Vec::new();
+    let mut last: Option<SegmentManifest> = None;
+    let mut manifests = repository
+        .manifests(timeline.timeline, timeline.seq_first(), None)
+        .await?;
+    while let Some(stored) = manifests.next().await? {
+        let manifest = &stored.manifest;
+        add(&mut status, manifest, newest_base)?;
+        if let Some(seq) = first_stop(manifest) {
+            stops.push(Stop {
+                seq,
+                before_us: time_before(repository, manifest, seq).await?,
+            });
+        }
+        last = Some(SegmentManifest::clone(manifest));
+    }
+    if let Some(manifest) = &last {
+        status.restorable = stretches(&bases, &stops, manifest);
+    }
+    Ok((status, last))
+}
+
+fn add(
+    status: &mut TimelineStatus,
+    manifest: &SegmentManifest,
+    newest_base: Option<Seq>,
+) -> Result<()> {
+    status.segments += 1;
+    status.seq_last = Some(manifest.seq_last);
+    status.transactions += manifest.transactions;
+    status.rows += manifest.rows;
+    let stored = |f: &&crate::manifest::FileEntry| f.role == FileRole::Pack || f.offset == 0;
+    status.bytes += manifest
+        .files
+        .iter()
+        .filter(stored)
+        .map(|f| f.length)
+        .sum::<u64>();
+    status.epoch = Some(manifest.epoch);
+    status.position = Some(manifest.position_last.to_string());
+    for mark in &manifest.marks {
+        if matches!(mark.kind, MarkKind::Gap { .. }) {
+            let detail =
+                serde_json::to_value(mark).map_err(|e| Error::internal("write gap").source(e))?;
+            status.gaps.push(Gap {
+                seq: mark.seq,
+                detail,
+            });
+        }
+    }
+    let open = |barrier: &&Barrier| newest_base.is_none_or(|base| barrier.seq > base);
+    status
+        .barriers
+        .extend(manifest.barriers.iter().filter(open).map(|barrier| {
+            OpenBarrier {
+                seq: barrier.seq,
+                table: barrier
+                    .table
+                    .as_ref()
+                    .map_or_else(|| "*".to_owned(), ToString::to_string),
+                reason: barrier.reason.clone(),
+                statement: barrier.statement.clone(),
+            }
+        }));
+    Ok(())
+}
+
+/// An entry that restores do not cross.
+struct Stop {
+    seq: Seq,
+    before_us: Option<i64>,
+}
+
+fn first_stop(manifest: &SegmentManifest) -> Option<Seq> {
+    let gaps = manifest
+        .marks
+        .iter()
+        .filter(|m| matches!(m.kind, MarkKind::Gap { .. }))
+        .map(|m| m.seq);
+    manifest.barriers.iter().map(|b| b.seq).chain(gaps).min()
+}
+
+/// The last moment before an entry: the instant before its commit.
+async fn time_before(
+    repository: &Repository,
+    manifest: &SegmentManifest,
+    seq: Seq,
+) -> Result<Option<i64>> {
+    let Some(file) = manifest
+        .files
+        .iter()
+        .find(|f| f.role == FileRole::Transactions)
+    else {
+        return Ok(None);
+    };
+    for row in TransactionsReader::open(repository.get_file(file).await?)? {
+        let row = row?;
+        if row.seq >= seq
+            && let Some(commit) = row.commit
+        {
+            return Ok(Some(commit.at_us - 1));
+        }
+    }
+    Ok(None)
+}
+
+/// Each base reaches up to the first stop behind it; stretches that touch are one.
+fn stretches(bases: &[BaseManifest], stops: &[Stop], last: &SegmentManifest) -> Vec<Stretch> {
+    let mut found: Vec<Stretch> = Vec::new();
+    for base in bases {
+        let stop = stops.iter().find(|stop| stop.seq > base.seq);
+        let (seq_last, through_us) = match stop {
+            Some(stop) => (stop.seq.prev(), stop.before_us),
+            None => (
+                last.seq_last,
+                last.covered_through_us.max(last.commit_time.max_us),
+            ),
+        };
+        let through = through_us.and_then(time);
+        match found.last_mut() {
+            Some(former) if base.seq <= former.seq_last.next() => {
+                former.seq_last = seq_last;
+                former.through = through;
+            }
+            _ => found.push(Stretch {
+                seq_first: base.seq,
+                seq_last,
+                from: base
+                    .commit_time
+                    .max_us
+                    .or(Some(base.created_us))
+                    .and_then(time),
+                through,
+            }),
+        }
+    }
+    found
+}
+
+fn time(at_us: i64) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_micros(at_us)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+}
