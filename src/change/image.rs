@@ -282,3 +282,62 @@ pub fn filler_bits(flavor: Flavor, columns: usize) -> Option<u8> {
         (Flavor::MariaDb, used) => Some(0xff << used),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_have_the_sizes_of_the_server() {
+        for (precision, scale, bytes) in
+            [(14, 4, 7), (10, 2, 5), (65, 30, 30), (1, 0, 1), (9, 9, 4)]
+        {
+            assert_eq!(
+                decimal_size(precision, scale),
+                bytes,
+                "({precision},{scale})"
+            );
+        }
+    }
+
+    #[test]
+    fn filler_bits_are_the_flavors() {
+        let mut out = Vec::new();
+        for (flavor, wanted) in [(Flavor::MySql, 0b010), (Flavor::MariaDb, 0b1111_1010)] {
+            out.clear();
+            let mut image = ImageWriter::begin(flavor, 3, &mut out);
+            image.cell().push(1);
+            image.null();
+            image.cell().push(2);
+            image.finish().expect("three cells");
+            assert_eq!(out, [wanted, 1, 2]);
+        }
+        assert!(
+            ImageWriter::begin(Flavor::MySql, 1, &mut out)
+                .finish()
+                .is_err()
+        );
+        assert_eq!(filler_bits(Flavor::MariaDb, 16), None);
+    }
+
+    #[test]
+    fn cut_images_are_corrupt() {
+        let layout = ImageLayout {
+            sizes: vec![
+                CellSize::Fixed(2),
+                CellSize::Prefixed(1),
+                CellSize::Prefixed(4),
+            ],
+            bitmap_bytes: 1,
+        };
+        let image = [0b000, 7, 7, 2, b'a', b'b', 1, 0, 0, 0, b'c', 99];
+        let mut cells = Vec::new();
+        assert_eq!(layout.split(&image, &mut cells).expect("whole"), 11);
+        assert_eq!(cells, [Some(1..3), Some(3..6), Some(6..11)]);
+        for end in 0..11 {
+            assert!(layout.split(&image[..end], &mut cells).is_err(), "{end}");
+        }
+        assert_eq!(layout.measure(&[0b111]).expect("all NULL"), 1);
+        assert!(layout.measure(&[0b011, 255, 255, 255, 255]).is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! Tables with every type, and random rows of them, for the tests of this folder.
 
-use super::TablePlan;
+use super::{CellCodec, TablePlan, Value};
 use crate::change::{CellSize, ImageWriter};
 use crate::position::{Flavor, Seq};
 use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, TableVersion, wire};
@@ -172,6 +172,7 @@ pub(super) fn any_cell(column: &Column) -> BoxedStrategy<Vec<u8>> {
                 3 => prop::collection::vec(any::<u8>(), size),
                 1 => prop::collection::vec(prop_oneof![Just(0u8), Just(0x80), Just(0xff)], size),
                 2 => small_number(column, size),
+                2 => moment(column, size),
             ]
             .boxed()
         }
@@ -187,12 +188,17 @@ pub(super) fn any_cell(column: &Column) -> BoxedStrategy<Vec<u8>> {
 
 /// Few bits set, where small values are valid more often.
 fn small_number(column: &Column, size: usize) -> BoxedStrategy<Vec<u8>> {
+    let little_endian = column.wire_type == wire::ENUM;
     let flip = column.wire_type == wire::NEWDECIMAL || column.wire_type == wire::TIME2;
-    (any::<u16>(), any::<bool>())
+    (prop_oneof![any::<u16>(), 0..100u16], any::<bool>())
         .prop_map(move |(value, negative)| {
             let mut cell = vec![0u8; size];
             for (byte, part) in cell.iter_mut().rev().zip(value.to_le_bytes()) {
                 *byte = part;
+            }
+            if little_endian {
+                cell.fill(0);
+                cell[0] = value as u8 % 4;
             }
             if flip {
                 cell[0] ^= 0x80;
@@ -201,6 +207,32 @@ fn small_number(column: &Column, size: usize) -> BoxedStrategy<Vec<u8>> {
                 }
             }
             cell
+        })
+        .boxed()
+}
+
+/// Dates and times that exist; zeros for other types.
+fn moment(column: &Column, size: usize) -> BoxedStrategy<Vec<u8>> {
+    let mut column = column.clone();
+    column.stored = column.default_storage(Flavor::MariaDb);
+    let codec = CellCodec::new(&column, Flavor::MariaDb).expect("codec");
+    (-62_135_596_800i64..253_402_300_800, 0i64..10)
+        .prop_map(move |(seconds, tenths)| {
+            let us = seconds * 1_000_000 + tenths * 100_000;
+            // Whatever this type takes: a moment, seconds, or a date.
+            [
+                us,
+                us.abs() % 4_000_000_000_000_000,
+                seconds * 1_000_000,
+                seconds / 86_400,
+            ]
+            .into_iter()
+            .find_map(|value| {
+                let mut cell = Vec::new();
+                let encoded = codec.encode(Value::Int(value), &mut cell);
+                (encoded.is_ok() && cell.len() == size).then_some(cell)
+            })
+            .unwrap_or_else(|| vec![0; size])
         })
         .boxed()
 }

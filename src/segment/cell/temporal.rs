@@ -208,7 +208,7 @@ pub(super) fn encode_time2(us: i64, fraction: Fraction, out: &mut Vec<u8>) -> Op
         return None;
     }
     let bits = 8 * fraction.bytes;
-    let whole = hour << 12 | (seconds / 60 % 60) << 6 | seconds % 60;
+    let whole = hour << 12 | (seconds / 60 % 60) << 6 | (seconds % 60);
     let packed = whole << bits | stored;
     let signed = if us < 0 { -packed } else { packed };
     put_be(
