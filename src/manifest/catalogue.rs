@@ -405,3 +405,6 @@ fn shape_of(version: &TableVersion) -> TableShape {
         definition: version.definition.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

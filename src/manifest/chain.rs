@@ -186,3 +186,6 @@ impl CoverBuilder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

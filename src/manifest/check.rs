@@ -5,7 +5,7 @@
 
 use super::base::BaseManifest;
 use super::document::invalid;
-use super::segment::{FileEntry, FileRole, ObjectRef, SegmentManifest};
+use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest};
 use crate::error::Result;
 use crate::position::Seq;
 use crate::storage::{BaseFile, ObjectName, SegmentFile};
@@ -54,6 +54,7 @@ pub(super) fn segment(m: &SegmentManifest) -> Result<()> {
     }
     times(m)?;
     files(m)?;
+    open_xa(&m.open_xa, m.seq_last)?;
     match &m.catalog {
         Some(catalog) => catalog_ref(catalog, m.timeline, m.seq_last, true),
         None => Ok(()),
@@ -130,6 +131,19 @@ fn role_fits(entry: &FileEntry, file: &SegmentFile) -> bool {
     }
 }
 
+fn open_xa(open: &[OpenXa], through: Seq) -> Result<()> {
+    for xa in open {
+        let is_manifest = matches!(
+            ObjectName::parse(&xa.object)?,
+            ObjectName::Manifest { seq_first, .. } if seq_first <= xa.seq
+        );
+        if !is_manifest || xa.seq > through {
+            return Err(invalid("read open XA transaction").field("file", &xa.object));
+        }
+    }
+    Ok(())
+}
+
 /// A catalogue of the timeline: of exactly `seq`, or of an entry at or before it.
 fn catalog_ref(reference: &ObjectRef, timeline: u32, seq: Seq, exact: bool) -> Result<()> {
     match ObjectName::parse(&reference.object)? {
@@ -163,6 +177,7 @@ pub(super) fn base(m: &BaseManifest) -> Result<()> {
     if m.tables.windows(2).any(|w| w[0].table_id >= w[1].table_id) {
         return Err(invalid("read tables out of order"));
     }
+    open_xa(&m.open_xa, m.seq)?;
     let files = [
         (&m.files, BaseFile::Files),
         (&m.views, BaseFile::Views),

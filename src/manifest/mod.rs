@@ -27,3 +27,6 @@ pub use segment::{
     Barrier, CommitTimes, FileEntry, FileOrder, FileRole, Mark, MarkKind, ObjectRef, OpenXa,
     SegmentManifest,
 };
+
+#[cfg(test)]
+mod tests;

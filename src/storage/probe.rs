@@ -43,12 +43,7 @@ impl Store {
         if self.create(a, first.clone()).await? != Created::Ours {
             return Err(lies("create an object"));
         }
-        // Straight at the backend: the store's own repetition would look at the bytes, and it
-        // is the answer that is probed.
-        let again = self
-            .retry()
-            .run(|| self.backend().create(a, second.clone()));
-        if again.await? {
+        if self.create_once(a, second.clone()).await? {
             return Err(lies("create an object twice"));
         }
         if self.get(a).await? != Some(first.clone()) {

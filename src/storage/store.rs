@@ -237,8 +237,8 @@ impl Store {
         if pieces.is_empty() {
             return Ok(self.head(name).await?.map(|_| Bytes::new()));
         }
-        let got: Vec<Option<Bytes>> = futures::stream::iter(&pieces)
-            .map(|piece| self.get_piece(name, piece))
+        let gets: Vec<_> = pieces.iter().map(|p| self.get_piece(name, p)).collect();
+        let got: Vec<Option<Bytes>> = futures::stream::iter(gets)
             .buffered(PIECES_IN_FLIGHT)
             .try_collect()
             .await?;
@@ -303,12 +303,12 @@ impl Store {
         Ok(after.is_empty() && self.head(&past).await?.is_none())
     }
 
-    pub(super) fn backend(&self) -> &dyn Backend {
-        self.backend.as_ref()
-    }
-
-    pub(super) fn retry(&self) -> &Retry {
-        &self.retry
+    /// The store's bare answer to a create, for the probe: [`create`](Self::create) would look
+    /// at the bytes.
+    pub(super) async fn create_once(&self, name: &str, bytes: Bytes) -> Result<bool> {
+        self.retry
+            .run(|| self.backend.create(name, bytes.clone()))
+            .await
     }
 }
 

@@ -85,7 +85,7 @@ impl Repository {
     /// As [`get_file`](Self::get_file).
     pub async fn get_files(&self, files: &[FileEntry]) -> Result<Vec<Bytes>> {
         let mut all = Vec::with_capacity(files.len());
-        for run in files.chunk_by(|a, b| a.object == b.object) {
+        for run in files.chunk_by(same_object) {
             let ranges: Vec<Range<u64>> = run.iter().map(file_range).collect::<Result<_>>()?;
             let start = ranges.iter().map(|r| r.start).min().unwrap_or(0);
             let end = ranges.iter().map(|r| r.end).max().unwrap_or(0);
@@ -131,6 +131,10 @@ fn missing(name: &str) -> Error {
     Error::corrupt("find object that a manifest names")
         .field("object", name)
         .hint("restore the object from a mirror or a bucket version")
+}
+
+fn same_object(a: &FileEntry, b: &FileEntry) -> bool {
+    a.object == b.object
 }
 
 fn file_range(file: &FileEntry) -> Result<Range<u64>> {
