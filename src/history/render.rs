@@ -9,6 +9,7 @@ use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Typ
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::DataType;
+use chrono::SecondsFormat;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -72,6 +73,20 @@ pub fn value(array: &dyn Array, row: usize) -> Result<Value> {
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
         DataType::Float32 => array.as_primitive::<Float32Type>().value(row).into(),
         DataType::Float64 => array.as_primitive::<Float64Type>().value(row).into(),
+        DataType::Timestamp(_, zone) => {
+            let at = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            match chrono::DateTime::from_timestamp_micros(at) {
+                Some(time) if zone.is_some() => {
+                    time.to_rfc3339_opts(SecondsFormat::Micros, true).into()
+                }
+                Some(time) => time
+                    .naive_utc()
+                    .format("%Y-%m-%d %H:%M:%S%.6f")
+                    .to_string()
+                    .into(),
+                None => at.into(),
+            }
+        }
         DataType::Utf8 => array.as_string::<i32>().value(row).into(),
         DataType::Binary => hex0x(array.as_binary::<i32>().value(row)).into(),
         DataType::FixedSizeBinary(_) => hex0x(array.as_fixed_size_binary().value(row)).into(),

@@ -132,11 +132,9 @@ async fn group_files(
     zstd_level: i32,
     compute: &Compute,
 ) -> Result<Vec<EncodedFile>> {
-    let alone = match group.as_slice() {
-        [table] => image_bytes(table) > SPLIT_BYTES,
-        _ => false,
-    };
-    let Some(mut table) = group.pop().filter(|_| alone) else {
+    let alone = matches!(group.as_slice(), [table] if image_bytes(table) > SPLIT_BYTES);
+    let large = if alone { group.pop() } else { None };
+    let Some(mut table) = large else {
         return compute
             .run(move || {
                 let mut files = Vec::with_capacity(group.len());

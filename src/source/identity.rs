@@ -19,6 +19,7 @@ const SETTINGS: &[&str] = &[
     "default_collation_for_utf8mb4",
     "default_storage_engine",
     "explicit_defaults_for_timestamp",
+    "gtid_mode",
     "innodb_default_row_format",
     "innodb_native_foreign_keys",
     "lower_case_table_names",
