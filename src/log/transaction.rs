@@ -37,10 +37,8 @@ pub(crate) struct StatementOutcome {
 }
 
 impl OpenTransaction {
-    /// `file_events` stand in the source's binlog between the transaction before and this one.
-    pub(crate) fn new(begin: Begin, mark: BatchMark, file_events: Vec<Bytes>) -> Self {
+    pub(crate) fn new(begin: Begin, mark: BatchMark) -> Self {
         let mut raw = RawWriter::default();
-        file_events.iter().for_each(|event| raw.verbatim(event));
         raw.verbatim(&begin.event);
         OpenTransaction {
             begin,

@@ -1,3 +1,5 @@
+//! GTIDs, sets and positions as servers write them.
+
 use super::*;
 use std::cmp::Ordering;
 use uuid::Uuid;

@@ -187,7 +187,10 @@ fn cells(row: Row) -> Vec<Option<Bytes>> {
         Value::Bytes(bytes) => Some(Bytes::from(bytes)),
         other => Some(Bytes::from(other.as_sql(true))),
     };
-    row.unwrap().into_iter().map(cell).collect()
+    row.unwrap_raw()
+        .into_iter()
+        .map(|value| cell(value.unwrap_or(Value::NULL)))
+        .collect()
 }
 
 /// Statements may be long and hold data: the beginning is enough to find them.

@@ -1,3 +1,5 @@
+//! What is written reads back.
+
 use super::*;
 use crate::binlog::assembler::tests::files::{items, read};
 use crate::binlog::{Assembler, FormatDescription};

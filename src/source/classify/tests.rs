@@ -1,3 +1,5 @@
+//! Error packets as servers send them.
+
 use super::*;
 
 fn class(code: u16, text: &str) -> DumpRefusal {
