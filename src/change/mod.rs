@@ -6,6 +6,7 @@
 
 mod image;
 mod item;
+pub mod json;
 
 pub use image::{CellSize, ImageLayout, ImageWriter, decimal_size, filler_bits};
 pub use item::{

@@ -1,0 +1,242 @@
+//! Does the text of an image lead back to the very same bytes? One walk answers and prints.
+//!
+//! Equivalent to encoding the parsed text again and comparing, without building either: the
+//! walk accepts exactly the layout that [`encode`](super::encode) makes (checked against it by
+//! a property test) and exactly the value types that [`from_text`](super::from_text) gives.
+
+use super::decode::{Layout, signed, unsigned, variable_length};
+use super::encode::{int_type, variable_length_bytes};
+use super::jsonb;
+use super::number::{push_double, typed_unsigned};
+use super::text::{push_separator, push_string};
+use super::tree::key_order;
+use super::{DEPTH_MAX, JsonTree, SMALL_BYTES_MAX};
+use std::fmt::Write;
+
+/// Whether `encode(from_text(to_text(decode(image)))) == image`.
+#[must_use]
+pub fn is_exact(image: &[u8]) -> bool {
+    text_if_exact(image, &mut String::new())
+}
+
+/// Appends the document's text to `out` if that text alone leads back to the same image;
+/// otherwise leaves `out` as it was and returns false.
+#[must_use]
+pub fn text_if_exact(image: &[u8], out: &mut String) -> bool {
+    let length = out.len();
+    let mut walk = Walk { image, out };
+    let exact = image
+        .first()
+        .and_then(|&kind| walk.value(kind, 1, 0))
+        .is_some_and(|value| value.end == image.len());
+    if !exact {
+        out.truncate(length);
+    }
+    exact
+}
+
+/// A value that was found where a fresh serialization would put it.
+struct Found {
+    /// Offset in the image behind its last byte.
+    end: usize,
+    /// Bytes it would take with everything in the small format.
+    small: usize,
+}
+
+struct Walk<'a> {
+    image: &'a [u8],
+    out: &'a mut String,
+}
+
+impl Walk<'_> {
+    /// Walks the value of type `kind` that starts at `start`; `None` when it is not exact.
+    fn value(&mut self, kind: u8, start: usize, depth: usize) -> Option<Found> {
+        match kind {
+            jsonb::SMALL_OBJECT => self.container(start, Layout { large: false }, true, depth),
+            jsonb::LARGE_OBJECT => self.container(start, Layout { large: true }, true, depth),
+            jsonb::SMALL_ARRAY => self.container(start, Layout { large: false }, false, depth),
+            jsonb::LARGE_ARRAY => self.container(start, Layout { large: true }, false, depth),
+            _ => {
+                let size = self.scalar(kind, self.image.get(start..)?)?;
+                let end = start.checked_add(size)?;
+                Some(Found { end, small: size })
+            }
+        }
+    }
+
+    fn container(
+        &mut self,
+        start: usize,
+        layout: Layout,
+        object: bool,
+        depth: usize,
+    ) -> Option<Found> {
+        if depth >= DEPTH_MAX {
+            return None;
+        }
+        let bytes = self.image.get(start..)?;
+        let count = layout.offset(bytes, 0)?;
+        let size = layout.offset(bytes, layout.offset_bytes())?;
+        let bytes = bytes.get(..size)?;
+        let header = layout.header_bytes(count, object)?;
+        let small_header = Layout { large: false }.header_bytes(count, object)?;
+        // Implies that the count fits the image, before anything is looped over.
+        bytes.get(..header)?;
+
+        let keys = if object {
+            Some(Keys::read(bytes, layout, count, header)?)
+        } else {
+            None
+        };
+        let (mut end, key_bytes) = match &keys {
+            Some(keys) => (header + keys.bytes, keys.bytes),
+            None => (header, 0),
+        };
+        let mut small = small_header + key_bytes;
+        self.out.push(if object { '{' } else { '[' });
+        let mut key_at = header;
+        let first_entry = header - count * layout.value_entry_bytes();
+        for index in 0..count {
+            push_separator(index, self.out);
+            if keys.is_some() {
+                let key = Keys::key(bytes, layout, index, key_at)?;
+                key_at += key.len();
+                push_string(key, self.out);
+                self.out.push_str(": ");
+            }
+            let entry = first_entry + index * layout.value_entry_bytes();
+            let kind = *bytes.get(entry)?;
+            if layout.inlines(kind) {
+                let inlined = bytes.get(entry + 1..entry + layout.value_entry_bytes())?;
+                small = small.checked_add(self.inlined(kind, inlined)?)?;
+                continue;
+            }
+            if layout.offset(bytes, entry + 1)? != end {
+                return None;
+            }
+            let found = self.value(kind, start.checked_add(end)?, depth + 1)?;
+            end = found.end.checked_sub(start)?;
+            small = small.checked_add(found.small)?;
+        }
+        self.out.push(if object { '}' } else { ']' });
+        let format_fits = layout.large == (small > SMALL_BYTES_MAX);
+        (end == size && format_fits).then_some(Found {
+            end: start + end,
+            small,
+        })
+    }
+
+    /// Prints a value that stands in its entry; returns the bytes it would take outside of a
+    /// small entry.
+    fn inlined(&mut self, kind: u8, bytes: &[u8]) -> Option<usize> {
+        if kind == jsonb::LITERAL {
+            let (literal, padding) = bytes.split_first()?;
+            if padding.iter().any(|&byte| byte != 0) {
+                return None;
+            }
+            self.scalar(kind, std::slice::from_ref(literal))?;
+            return Some(0);
+        }
+        // Short integers are widened to the entry with their sign.
+        let value = signed(bytes);
+        if kind == jsonb::UINT16 || kind == jsonb::UINT32 || int_type(value) != kind {
+            return None;
+        }
+        self.print_int(value);
+        Some(if kind == jsonb::INT32 { 4 } else { 0 })
+    }
+
+    fn print_int(&mut self, value: i64) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.out, "{value}");
+    }
+
+    /// Prints a scalar at the start of `bytes`; returns the bytes it takes.
+    fn scalar(&mut self, kind: u8, bytes: &[u8]) -> Option<usize> {
+        match kind {
+            jsonb::LITERAL => {
+                self.out.push_str(match *bytes.first()? {
+                    jsonb::NULL => "null",
+                    jsonb::TRUE => "true",
+                    jsonb::FALSE => "false",
+                    _ => return None,
+                });
+                Some(1)
+            }
+            jsonb::INT16 | jsonb::INT32 | jsonb::INT64 => {
+                let width = match kind {
+                    jsonb::INT16 => 2,
+                    jsonb::INT32 => 4,
+                    _ => 8,
+                };
+                let value = signed(bytes.get(..width)?);
+                let text_is_unsigned = u32::try_from(value).is_err() && value >= 0;
+                if int_type(value) != kind || text_is_unsigned {
+                    return None;
+                }
+                self.print_int(value);
+                Some(width)
+            }
+            jsonb::UINT64 => {
+                let value = unsigned(bytes.get(..8)?);
+                if !matches!(typed_unsigned(value), JsonTree::Uint(_)) {
+                    return None;
+                }
+                let _ = write!(self.out, "{value}");
+                Some(8)
+            }
+            jsonb::DOUBLE => {
+                let value = f64::from_bits(unsigned(bytes.get(..8)?));
+                if !value.is_finite() {
+                    return None;
+                }
+                push_double(value, self.out);
+                Some(8)
+            }
+            jsonb::STRING => {
+                let (length, prefix) = variable_length(bytes)?;
+                if prefix != variable_length_bytes(length) {
+                    return None;
+                }
+                let data = bytes.get(prefix..prefix.checked_add(length)?)?;
+                push_string(std::str::from_utf8(data).ok()?, self.out);
+                Some(prefix + length)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Keys of an object, all in place and in order.
+struct Keys {
+    /// Their bytes together.
+    bytes: usize,
+}
+
+impl Keys {
+    fn read(bytes: &[u8], layout: Layout, count: usize, header: usize) -> Option<Keys> {
+        let mut at = header;
+        let mut previous: Option<&str> = None;
+        for index in 0..count {
+            let key = Keys::key(bytes, layout, index, at)?;
+            if previous.is_some_and(|previous| key_order(previous, key).is_ge()) {
+                return None;
+            }
+            at += key.len();
+            previous = Some(key);
+        }
+        Some(Keys { bytes: at - header })
+    }
+
+    /// The key at `index`, if it stands at `at`.
+    fn key(bytes: &[u8], layout: Layout, index: usize, at: usize) -> Option<&str> {
+        let entry = layout.offset_bytes() * 2 + index * layout.key_entry_bytes();
+        let offset = layout.offset(bytes, entry)?;
+        let length = bytes.get(entry + layout.offset_bytes()..entry + layout.key_entry_bytes())?;
+        let length = usize::try_from(unsigned(length)).ok()?;
+        if offset != at {
+            return None;
+        }
+        std::str::from_utf8(bytes.get(at..at + length)?).ok()
+    }
+}
