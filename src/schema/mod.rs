@@ -5,6 +5,7 @@
 //! ids and how each column is stored), and the current one per name in the catalogue of the
 //! writer. Only the log chain allocates ids.
 
+pub mod charset;
 mod column;
 pub mod ddl;
 mod name;
