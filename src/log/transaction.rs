@@ -6,9 +6,9 @@ use crate::change::{
 };
 use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue};
-use crate::position::Seq;
+use crate::position::{Flavor, Gtid, Seq};
 use crate::schema::TableId;
-use crate::schema::ddl::{self, Effect, StatementClass};
+use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
 
@@ -94,12 +94,16 @@ impl OpenTransaction {
         let mut is_ddl = false;
         if statement.kind == StatementKind::Query {
             self.thread_id = Some(statement.thread_id);
-            let class = ddl::classify(
-                &statement.text,
-                &String::from_utf8_lossy(&statement.default_db),
-                statement.sql_mode.unwrap_or(0),
-                statement.charset,
-            );
+            let context = StatementContext {
+                flavor: match self.begin.gtid {
+                    Some(Gtid::MariaDb { .. }) => Flavor::MariaDb,
+                    _ => Flavor::MySql,
+                },
+                default_db: &statement.default_db,
+                collation: statement.charset,
+                sql_mode: statement.sql_mode.unwrap_or(0),
+            };
+            let class = ddl::classify(&statement.text, &context);
             is_ddl = matches!(class, StatementClass::Ddl { .. } | StatementClass::Unknown);
             barriers = self.barriers_of(&class, seq, statement, catalogue);
             if let StatementClass::Ddl { effects } = &class {
@@ -144,6 +148,9 @@ impl OpenTransaction {
             statement: Some(text.clone()),
         };
         match class {
+            StatementClass::TransactionControl(TransactionControl::RollbackTo(_)) => {
+                vec![barrier(None, "rows undone by rollback to savepoint")]
+            }
             StatementClass::TransactionControl(_) | StatementClass::NoRowEffect => Vec::new(),
             StatementClass::StatementDml => vec![barrier(None, "statement-format change of rows")],
             StatementClass::Unknown => vec![barrier(None, "statement that is not understood")],
@@ -237,6 +244,11 @@ impl OpenTransaction {
 /// Table identity follows what happened to the table; all else about a DDL is its barrier's.
 fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
     match effect {
+        // With IF NOT EXISTS it is logged also when the table stays as it is.
+        Effect::CreateTable {
+            if_not_exists: true,
+            ..
+        } => {}
         Effect::DropTable(name) | Effect::CreateTable { name, .. } => {
             catalogue.drop_table(name);
         }
