@@ -1,16 +1,25 @@
 //! MySQL's binary JSON, by way of `change::json`.
 
+use crate::change::json;
+
 /// Appends the text of a document; whether it is exact. `None` when it is malformed.
-pub(super) fn decode(_content: &[u8], _out: &mut String) -> Option<bool> {
-    None
+pub(super) fn decode(content: &[u8], out: &mut String) -> Option<bool> {
+    if json::text_if_exact(content, out) {
+        return Some(true);
+    }
+    // The text serves readers; the bytes travel beside it.
+    out.push_str(&json::to_text(&json::decode(content).ok()?));
+    Some(false)
 }
 
 /// Appends the document of a text.
-pub(super) fn encode(_text: &str, _out: &mut Vec<u8>) -> Option<()> {
-    None
+pub(super) fn encode(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    let image = json::encode(&json::from_text(text).ok()?).ok()?;
+    out.extend_from_slice(&image);
+    Some(())
 }
 
 /// The document without slack, as a fresh serialization would write it.
-pub(super) fn canonical(_content: &[u8]) -> Option<Vec<u8>> {
-    None
+pub(super) fn canonical(content: &[u8]) -> Option<Vec<u8>> {
+    json::canonical(content).ok()
 }

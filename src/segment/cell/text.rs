@@ -1,26 +1,26 @@
 //! Character sets: bytes of a column <-> UTF-8, only where nothing is lost.
 
+use crate::schema::charset::{self, Charset, charset_of_collation};
+use std::borrow::Cow;
+
 /// Converts between a column's charset and UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextCodec {
-    /// utf8mb3, utf8mb4.
+    /// utf8mb3, utf8mb4: apart, because it is by far the most frequent.
     Utf8,
-    /// ascii.
-    Ascii,
-    /// latin1, which is cp1252 with its five holes filled by C1 controls.
-    Latin1,
-    /// A charset without a codec: its text is kept as bytes only.
+    /// Another charset.
+    Charset(Charset),
+    /// A collation id of no known charset: its text is kept as bytes only.
     Unknown,
 }
 
 impl TextCodec {
     /// The codec of a collation id.
     pub(super) fn of_collation(collation: u16) -> TextCodec {
-        match collation {
-            11 | 65 => TextCodec::Ascii,
-            5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => TextCodec::Latin1,
-            33 | 45 | 46 | 76 | 83 | 192..=215 | 223..=247 | 255..=323 => TextCodec::Utf8,
-            _ => TextCodec::Unknown,
+        match charset_of_collation(collation) {
+            Some(Charset::Utf8mb3 | Charset::Utf8mb4) => TextCodec::Utf8,
+            Some(charset) => TextCodec::Charset(charset),
+            None => TextCodec::Unknown,
         }
     }
 
@@ -28,36 +28,28 @@ impl TextCodec {
     #[inline]
     pub(super) fn decode<'a>(self, bytes: &'a [u8], scratch: &'a mut String) -> Option<&'a str> {
         match self {
-            TextCodec::Utf8 => std::str::from_utf8(bytes).ok(),
-            TextCodec::Ascii => std::str::from_utf8(bytes).ok().filter(|t| t.is_ascii()),
-            TextCodec::Latin1 => {
-                if bytes.is_ascii() {
-                    return std::str::from_utf8(bytes).ok();
+            TextCodec::Utf8 => simdutf8::basic::from_utf8(bytes).ok(),
+            TextCodec::Charset(charset) => match charset::decode_to_utf8(charset, bytes)? {
+                Cow::Borrowed(text) => Some(text),
+                Cow::Owned(text) => {
+                    *scratch = text;
+                    Some(scratch)
                 }
-                scratch.clear();
-                scratch.push_str(
-                    &encoding_rs::WINDOWS_1252
-                        .decode_without_bom_handling(bytes)
-                        .0,
-                );
-                Some(scratch)
-            }
+            },
             TextCodec::Unknown => None,
         }
     }
 
     /// Appends the bytes of a text; false when the charset lacks a character.
     pub(super) fn encode(self, text: &str, out: &mut Vec<u8>) -> bool {
-        match self {
-            TextCodec::Utf8 => out.extend_from_slice(text.as_bytes()),
-            TextCodec::Ascii if text.is_ascii() => out.extend_from_slice(text.as_bytes()),
-            TextCodec::Latin1 => {
-                let (bytes, _, lossy) = encoding_rs::WINDOWS_1252.encode(text);
-                out.extend_from_slice(&bytes);
-                return !lossy;
-            }
-            TextCodec::Ascii | TextCodec::Unknown => return false,
+        let bytes = match self {
+            TextCodec::Utf8 => Some(Cow::Borrowed(text.as_bytes())),
+            TextCodec::Charset(charset) => charset::encode_from_utf8(charset, text),
+            TextCodec::Unknown => None,
+        };
+        if let Some(bytes) = &bytes {
+            out.extend_from_slice(bytes);
         }
-        true
+        bytes.is_some()
     }
 }
