@@ -95,7 +95,7 @@ pub struct WriterEpoch {
     pub started_us: i64,
     /// Version of tidelog.
     pub version: String,
-    /// First entry of the newest manifest the writer saw when it claimed: where a search for the head
+    /// Last entry that the writer saw committed when it claimed: where a search for the head
     /// begins. `Seq(0)` when there was none.
     pub head_hint: Seq,
 }

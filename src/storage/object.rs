@@ -4,7 +4,7 @@ use super::backend::Backend;
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
@@ -134,35 +134,22 @@ impl Backend for ObjectBackend {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
         let folder = self.path(prefix)?;
         let folder = (!folder.as_ref().is_empty()).then_some(folder);
-        let mut stream = match after {
+        let stream = match after {
             Some(after) => self
                 .inner
                 .list_with_offset(folder.as_ref(), &self.path(after)?),
             None => self.inner.list(folder.as_ref()),
         };
-        let mut names: Vec<String> = Vec::new();
-        let mut is_sorted = true;
-        while !is_sorted || names.len() < limit {
-            let Some(meta) = stream.next().await else {
-                break;
-            };
-            let meta = meta.map_err(|error| classify("list objects", prefix, error))?;
-            let Some(name) = meta.location.as_ref().strip_prefix(&self.prefix) else {
-                continue;
-            };
-            if !name.starts_with(prefix) || after.is_some_and(|after| name <= after) {
-                continue;
-            }
-            // A store whose pages are not in order must be read to its end.
-            is_sorted &= names.last().is_none_or(|last| last.as_str() < name);
-            names.push(name.to_owned());
-        }
-        if !is_sorted {
-            names.sort_unstable();
-            names.dedup();
-            names.truncate(limit);
-        }
-        Ok(names)
+        let names = stream.filter_map(|meta| {
+            let name = meta.map(|meta| {
+                let name = meta.location.as_ref().strip_prefix(&self.prefix);
+                name.filter(|n| n.starts_with(prefix) && after.is_none_or(|after| *n > after))
+                    .map(str::to_owned)
+            });
+            futures::future::ready(name.transpose())
+        });
+        let names = lowest(names, limit).await;
+        names.map_err(|error| classify("list objects", prefix, error))
     }
 
     async fn delete(&self, name: &str) -> Result<()> {
@@ -176,6 +163,30 @@ impl Backend for ObjectBackend {
     fn can_seek(&self) -> bool {
         true
     }
+}
+
+/// The `limit` lowest names, ascending. As long as they come in order the rest is not asked for;
+/// a store whose pages are not in order must be read to its end.
+async fn lowest(
+    names: impl Stream<Item = Result<String, StoreError>>,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let mut names = std::pin::pin!(names);
+    let mut found: Vec<String> = Vec::new();
+    let mut is_sorted = true;
+    while !is_sorted || found.len() < limit {
+        let Some(name) = names.next().await.transpose()? else {
+            break;
+        };
+        is_sorted &= found.last().is_none_or(|last| *last < name);
+        found.push(name);
+    }
+    if !is_sorted {
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(limit);
+    }
+    Ok(found)
 }
 
 /// Field that [`classify`] sets on an absent object.
@@ -283,6 +294,22 @@ mod tests {
             absent::<()>(classify("get object", "x", gone)).expect("absent"),
             None
         );
+    }
+
+    #[tokio::test]
+    async fn pages_out_of_order_are_read_to_their_end() {
+        let lowest_of = async |names: &[&str], limit| {
+            let names: Vec<_> = names.iter().map(|n| Ok((*n).to_owned())).collect();
+            lowest(futures::stream::iter(names), limit)
+                .await
+                .expect("names")
+        };
+        assert_eq!(
+            lowest_of(&["b", "d", "a", "c", "a"], 3).await,
+            ["a", "b", "c"]
+        );
+        assert_eq!(lowest_of(&["a", "b", "c"], 2).await, ["a", "b"]);
+        assert_eq!(lowest_of(&["b", "a"], 9).await, ["a", "b"]);
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub(super) fn open(url: &Url, options: &StoreOptions) -> Result<ObjectBackend> {
     for (name, value) in &options.variables {
         let key = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>();
         let key = key.wrap(|| bad("read store variable").field("variable", name))?;
+        if key == AmazonS3ConfigKey::Endpoint {
+            // The variable for S3 alone would win over the endpoint that was asked for.
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, value);
+        }
         builder = builder.with_config(key, value);
     }
     let profile = Profile::load(&variable, &|path| std::fs::read_to_string(path).ok());

@@ -59,7 +59,7 @@ pub struct EpochClaim {
     pub writer_id: Uuid,
     /// Host name, for people.
     pub host: String,
-    /// `seq_first` of the newest manifest that it knows of; `Seq(0)` when there is none.
+    /// Last committed entry that it knows of; `Seq(0)` when there is none.
     pub head_hint: Seq,
 }
 

@@ -40,19 +40,15 @@ impl LogNames {
             .collect()
     }
 
-    /// The newest manifest. `hint` is the first entry of one that existed, or anything else: a
+    /// The newest manifest. `hint` is an entry that was committed once, or anything else: a
     /// wrong hint costs lists, never the answer.
     pub(super) async fn newest(&self, hint: Seq) -> Result<Option<Seq>> {
-        let hint = Seq(hint.0.max(1) - 1);
-        if !self.store.can_seek() {
-            let names = self.after(hint, usize::MAX).await?;
-            return match names.last() {
-                None if hint.0 > 0 => Ok(self.after(Seq(0), usize::MAX).await?.last().copied()),
-                last => Ok(last.copied()),
-            };
-        }
-        match self.newest_after(hint).await? {
-            None if hint.0 > 0 => self.newest_after(Seq(0)).await,
+        let newest = match self.store.can_seek() {
+            true => self.newest_after(hint).await?,
+            false => self.after(hint, usize::MAX).await?.last().copied(),
+        };
+        match newest {
+            None if hint.0 > 0 => self.at_or_before(hint).await,
             found => Ok(found),
         }
     }
