@@ -3,6 +3,7 @@
 mod args;
 mod capture;
 mod check;
+mod demo;
 mod init;
 mod inspect;
 mod log;
@@ -51,6 +52,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Shows the whole story on throwaway servers: capture, mistake, restore, proof.
+    Demo(demo::Demo),
     /// Creates a repository; refuses a store whose put-if-absent lies.
     Init(init::Init),
     /// Checks a source, a repository and a target; prints what to do about each finding.
@@ -144,6 +147,7 @@ fn start(cli: Cli) -> Result<Outcome> {
     let json = cli.json;
     let outcome = runtime.block_on(async move {
         match cli.command {
+            Command::Demo(command) => Box::pin(command.execute(json)).await,
             Command::Init(command) => Box::pin(command.execute(json)).await,
             Command::Check(command) => Box::pin(command.execute(json)).await,
             Command::Run(command) => Box::pin(command.execute(json)).await,

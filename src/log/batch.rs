@@ -63,6 +63,8 @@ pub(crate) struct Batch {
     pub(crate) position: BinlogPosition,
     /// Whether a statement was seen after which the live catalogue must be read again.
     pub(crate) ddl_seen: bool,
+    /// Events of the file itself since the last transaction: kept with the next one.
+    pub(crate) file_events: Vec<Bytes>,
     by_shape: HashMap<ShapeKey, u32>,
     by_version: HashMap<(String, u32), u32>,
     bytes: usize,
@@ -118,6 +120,7 @@ impl Batch {
             gtids_added: GtidSet::empty(flavor),
             position,
             ddl_seen: false,
+            file_events: Vec::new(),
             by_shape: HashMap::new(),
             by_version: HashMap::new(),
             bytes: 0,
@@ -200,7 +203,11 @@ impl Batch {
                 self.abandon();
                 Ok(())
             }
-            LogItem::FormatDescription(_) | LogItem::FileEvent(_) | LogItem::Idle(_) => Ok(()),
+            LogItem::FileEvent(event) => {
+                self.file_events.push(event);
+                Ok(())
+            }
+            LogItem::FormatDescription(_) | LogItem::Idle(_) => Ok(()),
         }
     }
 
@@ -224,7 +231,7 @@ impl Batch {
             tables: HashMap::new(),
         };
         self.bytes += begin.event.len();
-        self.open = Some(OpenTransaction::new(begin, mark));
+        self.open = Some(OpenTransaction::new(begin, mark, self.file_events.clone()));
         Ok(())
     }
 
@@ -310,6 +317,7 @@ impl Batch {
     fn commit(&mut self, commit: &Commit, clock: &mut CommitClock, received_us: i64) -> Result<()> {
         let seq = self.seq_next();
         let open = self.open.take().ok_or_else(outside)?;
+        self.file_events.clear();
         if let Some(gtid) = &open.begin.gtid
             && !self.gtids_added.add(gtid)?
         {

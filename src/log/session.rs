@@ -221,10 +221,10 @@ impl Capture {
                     }
                 }
                 () = control.seal_now.notified() => {
-                    if let Err(ended) = self.tick(connection, endpoint, control).await { return ended; }
+                    if let Err(ended) = self.tick(self.is_live(connection), endpoint, control).await { return ended; }
                 }
                 () = tokio::time::sleep(age_left) => {
-                    if let Err(ended) = self.tick(connection, endpoint, control).await { return ended; }
+                    if let Err(ended) = self.tick(self.is_live(connection), endpoint, control).await { return ended; }
                 }
                 packet = connection.stream.next() => {
                     let taken = match packet {
@@ -242,6 +242,11 @@ impl Capture {
         }
     }
 
+    /// Whether what we have is what the source has, or nearly.
+    fn is_live(&self, connection: &Connection) -> bool {
+        !connection.commit_clock.is_backlog(&self.batch.position)
+    }
+
     /// Takes a packet and what has already arrived behind it.
     fn take(&mut self, packet: Packet, connection: &mut Connection) -> Result<()> {
         let received_us = self.clock.now_us();
@@ -253,7 +258,12 @@ impl Capture {
             connection.assembler.push(packet.event, &mut items)?;
             loop {
                 for item in items.drain(..) {
-                    self.apply(item, &mut connection.commit_clock, received_us)?;
+                    self.apply(
+                        item,
+                        connection.assembler.position(),
+                        &mut connection.commit_clock,
+                        received_us,
+                    )?;
                 }
                 if !connection.assembler.more(&mut items)? {
                     break;
@@ -267,11 +277,27 @@ impl Capture {
         Ok(())
     }
 
-    fn apply(&mut self, item: LogItem, clock: &mut CommitClock, received_us: i64) -> Result<()> {
+    fn apply(
+        &mut self,
+        item: LogItem,
+        position: Option<&BinlogPosition>,
+        clock: &mut CommitClock,
+        received_us: i64,
+    ) -> Result<()> {
         match &item {
-            LogItem::FormatDescription(event) => self.format_description = event.clone(),
+            LogItem::FormatDescription(event) => {
+                self.format_description = event.clone();
+                if !self.is_repeated(event, position) {
+                    self.batch.file_events.push(event.clone());
+                }
+            }
             LogItem::Idle(_) => self.cover(clock.source_time_us(received_us)),
             _ => {}
+        }
+        if let LogItem::FileEvent(event) = &item
+            && self.is_repeated(event, position)
+        {
+            return Ok(());
         }
         let is_commit = matches!(item, LogItem::Commit(_));
         self.batch
@@ -280,6 +306,19 @@ impl Capture {
             self.progress.transactions += 1;
         }
         Ok(())
+    }
+
+    /// A dump by GTID sends the head of a file again on every connect: events that end at or
+    /// before the last transaction were kept when they came first.
+    fn is_repeated(&self, event: &Bytes, position: Option<&BinlogPosition>) -> bool {
+        let end = event
+            .get(13..17)
+            .and_then(|b| b.try_into().ok())
+            .map(u32::from_le_bytes);
+        let same_file = position.is_some_and(|at| at.file == self.batch.position.file);
+        let had = |end| same_file && u64::from(end) <= self.batch.position.offset;
+        let twice = self.batch.file_events.iter().any(|kept| kept == event);
+        end.is_none_or(|end| end == 0 || had(end)) || twice
     }
 
     /// Transactions received into committed, sealing and open batches.

@@ -37,8 +37,10 @@ pub(crate) struct StatementOutcome {
 }
 
 impl OpenTransaction {
-    pub(crate) fn new(begin: Begin, mark: BatchMark) -> Self {
+    /// `file_events` stand in the source's binlog between the transaction before and this one.
+    pub(crate) fn new(begin: Begin, mark: BatchMark, file_events: Vec<Bytes>) -> Self {
         let mut raw = RawWriter::default();
+        file_events.iter().for_each(|event| raw.verbatim(event));
         raw.verbatim(&begin.event);
         OpenTransaction {
             begin,

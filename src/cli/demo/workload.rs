@@ -11,8 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(super) const DATABASE: &str = "messaging";
 
 /// Tables of the demo, parents before children.
-pub(super) const TABLES: [&str; 6] =
-    ["users", "conversations", "members", "messages", "read_receipts", "attachments"];
+pub(super) const TABLES: [&str; 6] = [
+    "users",
+    "conversations",
+    "members",
+    "messages",
+    "read_receipts",
+    "attachments",
+];
 
 const SCHEMA: [&str; 7] = [
     "CREATE DATABASE messaging CHARACTER SET utf8mb4",
@@ -83,9 +89,13 @@ fn failed(what: &'static str) -> impl FnOnce() -> Error {
 
 /// Creates the schema, its users and conversations.
 pub(super) async fn create(opts: &Opts) -> Result<()> {
-    let mut conn = Conn::new(opts.clone()).await.wrap(failed("connect to demo server"))?;
+    let mut conn = Conn::new(opts.clone())
+        .await
+        .wrap(failed("connect to demo server"))?;
     for statement in SCHEMA {
-        conn.query_drop(statement).await.wrap(failed("create demo schema"))?;
+        conn.query_drop(statement)
+            .await
+            .wrap(failed("create demo schema"))?;
     }
     for id in 1..=USERS {
         let settings = format!(r#"{{"theme": "dark", "muted": [], "tz": {}}}"#, id % 24);
@@ -115,7 +125,9 @@ pub(super) async fn create(opts: &Opts) -> Result<()> {
             .wrap(failed("insert demo member"))?;
         }
     }
-    conn.disconnect().await.wrap(failed("disconnect from demo server"))
+    conn.disconnect()
+        .await
+        .wrap(failed("disconnect from demo server"))
 }
 
 /// Writers that run until they are stopped.
@@ -133,10 +145,19 @@ impl Writers {
         let transactions = Arc::new(AtomicU64::new(0));
         let tasks = (0..count)
             .map(|client| {
-                tokio::spawn(write(opts.clone(), client, Arc::clone(&stop), Arc::clone(&transactions)))
+                tokio::spawn(write(
+                    opts.clone(),
+                    client,
+                    Arc::clone(&stop),
+                    Arc::clone(&transactions),
+                ))
             })
             .collect();
-        Writers { stop, transactions, tasks }
+        Writers {
+            stop,
+            transactions,
+            tasks,
+        }
     }
 
     /// Transactions committed so far.
@@ -154,12 +175,19 @@ impl Writers {
     }
 }
 
-async fn write(opts: Opts, client: u64, stop: Arc<AtomicBool>, committed: Arc<AtomicU64>) -> Result<()> {
+async fn write(
+    opts: Opts,
+    client: u64,
+    stop: Arc<AtomicBool>,
+    committed: Arc<AtomicU64>,
+) -> Result<()> {
     let mut conn = Conn::new(opts).await.wrap(failed("connect demo writer"))?;
     // A small fixed generator: the demo needs variety, not randomness.
     let mut state = client.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     while !stop.load(Ordering::Relaxed) {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let pick = state >> 33;
         match transaction(&mut conn, client, pick).await {
             Ok(()) => {
@@ -170,7 +198,9 @@ async fn write(opts: Opts, client: u64, stop: Arc<AtomicBool>, committed: Arc<At
             Err(error) => return Err(Error::unavailable("run demo transaction").source(error)),
         }
     }
-    conn.disconnect().await.wrap(failed("disconnect demo writer"))
+    conn.disconnect()
+        .await
+        .wrap(failed("disconnect demo writer"))
 }
 
 async fn transaction(conn: &mut Conn, client: u64, pick: u64) -> mysql_async::Result<()> {
@@ -179,7 +209,8 @@ async fn transaction(conn: &mut Conn, client: u64, pick: u64) -> mysql_async::Re
     match pick % 10 {
         0..=5 => {
             let body = BODIES[(pick % 8) as usize].repeat((pick % 3 + 1) as usize);
-            let meta = format!(r#"{{"client": {client}, "mentions": [{user}], "ratio": 0.{pick}}}"#);
+            let meta =
+                format!(r#"{{"client": {client}, "mentions": [{user}], "ratio": 0.{pick}}}"#);
             tx.exec_drop(
                 "INSERT INTO messaging.messages (conversation_id, sender_id, body, meta, score)
                  VALUES (?, ?, ?, ?, RAND())",

@@ -1,6 +1,6 @@
 //! When a batch is sealed, and what becomes of it.
 
-use super::{Capture, Connection, Ended};
+use super::{Capture, Ended};
 use crate::error::{Error, Result};
 use crate::log::batch::Batch;
 use crate::log::commit::Committer;
@@ -15,7 +15,7 @@ impl Capture {
     /// The batch is old enough, or somebody asked for it to be sealed.
     pub(super) async fn tick(
         &mut self,
-        connection: &Connection,
+        is_live: bool,
         endpoint: &Endpoint,
         control: &CaptureControl,
     ) -> Result<(), Ended> {
@@ -25,7 +25,7 @@ impl Capture {
             return Ok(());
         }
         // The live catalogue says what tables are only while we are where the source is.
-        if self.batch.ddl_seen && !connection.commit_clock.is_backlog(&self.batch.position) {
+        if self.batch.ddl_seen && is_live {
             match self.refresh_catalogue(endpoint).await {
                 Ok(()) => self.batch.ddl_seen = false,
                 Err(error) => {
@@ -85,6 +85,7 @@ impl Capture {
         };
         self.gtids_received.union(&self.batch.gtids_added)?;
         let ddl_seen = self.batch.ddl_seen;
+        let file_events = std::mem::take(&mut self.batch.file_events);
         let position = self.batch.position.clone();
         let empty = Batch::new(
             self.batch.seq_next(),
@@ -102,6 +103,7 @@ impl Capture {
         )?;
         self.batch = Batch::new(sealing.batch.seq_next(), self.identity.flavor, position);
         self.batch.ddl_seen = ddl_seen;
+        self.batch.file_events = file_events;
         self.batch_age = Stopwatch::start();
         self.covered_committed_us = self.covered_through_us;
         self.sealing = Some(tokio::spawn(async move {
