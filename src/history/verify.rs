@@ -4,7 +4,7 @@ use super::{SegmentChanges, Versions, rebuild_segment};
 use crate::base::{BaseFile, read_files};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    BaseManifest, Crc32, FileEntry, FileOrder, FileRole, Repository, Sha256, chain,
+    BaseManifest, Catalogue, Crc32, FileEntry, FileOrder, FileRole, Repository, Sha256, chain,
 };
 use crate::position::Seq;
 use crate::runtime::{Compute, Stopwatch};
@@ -188,16 +188,13 @@ impl Walk<'_> {
 
     async fn base(&mut self, base: &BaseManifest) -> Result<()> {
         self.report.bases += 1;
-        for object in [&base.views, &base.schema, &base.catalog] {
+        for object in [&base.views, &base.schema] {
             let outcome = self.repository.get_object(object).await.map(|_| ());
             self.note(outcome)?;
         }
         let files = read_files(self.repository.get_object(&base.files).await?)?;
-        let catalogue = self
-            .repository
-            .catalogue_at(base.timeline, base.seq)
-            .await?;
-        let versions = Versions::of(&catalogue)?;
+        let bytes = self.repository.get_object(&base.catalog).await?;
+        let versions = Versions::of(&Catalogue::decode(&base.catalog.object, &bytes)?)?;
         let mut sums = std::collections::HashMap::new();
         for file in files {
             let outcome = self.base_file(&file, &versions).await;

@@ -48,7 +48,7 @@ pub struct BaseManifest {
     pub views: ObjectRef,
     /// `schema.sql.zst`.
     pub schema: ObjectRef,
-    /// The catalogue as of `seq` or an entry before it.
+    /// A catalogue that knows every table version the base names.
     pub catalog: ObjectRef,
     /// Always `true`: a reader refuses anything else.
     pub complete: bool,

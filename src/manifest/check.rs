@@ -56,7 +56,7 @@ pub(super) fn segment(m: &SegmentManifest) -> Result<()> {
     files(m)?;
     open_xa(&m.open_xa, m.seq_last)?;
     match &m.catalog {
-        Some(catalog) => catalog_ref(catalog, m.timeline, m.seq_last, true),
+        Some(catalog) => catalog_ref(catalog, m.timeline, Some(m.seq_last)),
         None => Ok(()),
     }
 }
@@ -144,13 +144,14 @@ fn open_xa(open: &[OpenXa], through: Seq) -> Result<()> {
     Ok(())
 }
 
-/// A catalogue of the timeline: of exactly `seq`, or of an entry at or before it.
-fn catalog_ref(reference: &ObjectRef, timeline: u32, seq: Seq, exact: bool) -> Result<()> {
+/// A catalogue of the timeline: of exactly `seq` where one is given. A base's may be of a later
+/// entry: ids of tables that were new when it was taken are allocated after the fact.
+fn catalog_ref(reference: &ObjectRef, timeline: u32, seq: Option<Seq>) -> Result<()> {
     match ObjectName::parse(&reference.object)? {
         ObjectName::Catalog {
             timeline: t,
             seq: at,
-        } if t == timeline && (at == seq || (!exact && at < seq)) => Ok(()),
+        } if t == timeline && seq.is_none_or(|seq| at == seq) => Ok(()),
         _ => Err(invalid("read catalogue name").field("file", &reference.object)),
     }
 }
@@ -188,5 +189,5 @@ pub(super) fn base(m: &BaseManifest) -> Result<()> {
             return Err(invalid("read base file name").field("file", &reference.object));
         }
     }
-    catalog_ref(&m.catalog, m.timeline, m.seq, false)
+    catalog_ref(&m.catalog, m.timeline, None)
 }

@@ -8,7 +8,7 @@ use super::target::{Moment, RestoreTarget, TableFilter};
 use crate::base::read_files;
 use crate::error::{Error, Result};
 use crate::manifest::{
-    BaseManifest, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
+    BaseManifest, Catalogue, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
@@ -60,7 +60,8 @@ pub(super) async fn plan(
         let key: (TableId, u32) = (version.table_id.clone(), version.version);
         versions.insert(key, Arc::clone(version));
     };
-    let catalogue = repo.catalogue_at(timeline.timeline, base.seq).await?;
+    let bytes = repo.get_object(&base.catalog).await?;
+    let catalogue = Catalogue::decode(&base.catalog.object, &bytes)?;
     catalogue.versions().for_each(&mut know);
     segments.iter().flat_map(|s| &s.tables).for_each(&mut know);
     decide(PlanInput {

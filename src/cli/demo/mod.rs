@@ -91,12 +91,12 @@ impl Demo {
             base: BaseOptions::default(),
             clock: clock(),
         };
-        let running = tokio::spawn(Box::pin(service.run(shutdown)));
+        let mut running = tokio::spawn(Box::pin(service.run(shutdown)));
         let writers = Writers::start(&opts, WRITERS);
         say(&format!(
             "2. {WRITERS} clients write; tidelog captures as a replica and takes the first base meanwhile"
         ))?;
-        wait_for_base(&repository, &running).await?;
+        wait_for_base(&repository, &mut running).await?;
         say(&format!(
             "3. base taken while they wrote ({} transactions so far); they go on",
             writers.committed()
@@ -222,9 +222,9 @@ fn opts(server: &ThrowawayServer) -> Result<Opts> {
 }
 
 /// Waits until the first base exists; a service that ended first says why.
-async fn wait_for_base<T>(
+async fn wait_for_base<T: Send>(
     repository: &Repository,
-    running: &tokio::task::JoinHandle<T>,
+    running: &mut tokio::task::JoinHandle<Result<T>>,
 ) -> Result<()> {
     loop {
         for timeline in repository.timelines().await? {
@@ -233,6 +233,7 @@ async fn wait_for_base<T>(
             }
         }
         if running.is_finished() {
+            running.await.wrap(|| Error::internal("join service"))??;
             return Err(Error::internal("take first base: the service ended early"));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
