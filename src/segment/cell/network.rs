@@ -1,8 +1,7 @@
 //! MariaDB's UUID, INET4 and INET6, which the binlog shows as BINARY of 16, 4 and 16 bytes.
 //!
-//! UUIDs of the versions 1 to 5 are stored with their five parts in reverse order, so that the
-//! fast-moving part of a version 1 UUID stands last; all others as they are. Source:
-//! `sql_type_uuid.h` of MariaDB 10.11.
+//! Row images hold all three in the order of their text (seen on 10.11 and 11.8), although tables
+//! store the parts of some UUIDs in reverse.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -39,12 +38,7 @@ impl Network {
         match self {
             Network::Uuid => {
                 let record: [u8; 16] = record.try_into().ok()?;
-                let memory = if is_swapped_record(record) {
-                    from_swapped(record)
-                } else {
-                    record
-                };
-                write!(out, "{}", Uuid::from_bytes(memory)).ok()
+                write!(out, "{}", Uuid::from_bytes(record)).ok()
             }
             Network::Inet4 => {
                 let record: [u8; 4] = record.try_into().ok()?;
@@ -60,78 +54,10 @@ impl Network {
     /// Appends the record of a text.
     pub(super) fn record(self, text: &str, out: &mut Vec<u8>) -> Option<()> {
         match self {
-            Network::Uuid => {
-                let memory = *Uuid::try_parse(text).ok()?.as_bytes();
-                out.extend(if is_swapped_value(memory) {
-                    to_swapped(memory)
-                } else {
-                    memory
-                });
-            }
+            Network::Uuid => out.extend(Uuid::try_parse(text).ok()?.as_bytes()),
             Network::Inet4 => out.extend(text.parse::<Ipv4Addr>().ok()?.octets()),
             Network::Inet6 => out.extend(text.parse::<Ipv6Addr>().ok()?.octets()),
         }
         Some(())
     }
-}
-
-/// Whether the server stores a UUID in reverse order: versions 1 to 5 of the usual variants.
-fn is_swapped_value(memory: [u8; 16]) -> bool {
-    let [.., version, _, variant, _, _, _, _, _, _, _] = memory;
-    (1..0x60).contains(&version) && variant & 0x80 != 0
-}
-
-/// Whether the server takes a record for one in reverse order. Not quite the same rule, so that a
-/// few version 8 UUIDs are shown swapped by the server, too.
-fn is_swapped_record(record: [u8; 16]) -> bool {
-    let [.., variant, _, version, _, _, _, _, _, _, _] = record;
-    (1..=0x80).contains(&version) && variant & 0x80 != 0
-}
-
-fn to_swapped(m: [u8; 16]) -> [u8; 16] {
-    let [
-        a0,
-        a1,
-        a2,
-        a3,
-        b0,
-        b1,
-        c0,
-        c1,
-        d0,
-        d1,
-        e0,
-        e1,
-        e2,
-        e3,
-        e4,
-        e5,
-    ] = m;
-    [
-        e0, e1, e2, e3, e4, e5, d0, d1, c0, c1, b0, b1, a0, a1, a2, a3,
-    ]
-}
-
-fn from_swapped(r: [u8; 16]) -> [u8; 16] {
-    let [
-        e0,
-        e1,
-        e2,
-        e3,
-        e4,
-        e5,
-        d0,
-        d1,
-        c0,
-        c1,
-        b0,
-        b1,
-        a0,
-        a1,
-        a2,
-        a3,
-    ] = r;
-    [
-        a0, a1, a2, a3, b0, b1, c0, c1, d0, d1, e0, e1, e2, e3, e4, e5,
-    ]
 }
