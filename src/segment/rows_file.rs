@@ -19,6 +19,9 @@ pub(super) const BATCH_ROWS: usize = 8_192;
 /// or at this many bytes of variable length.
 pub(super) const BATCH_BYTES: usize = 8 << 20;
 
+/// No batch may hold more: Arrow's offsets are 32-bit.
+pub(super) const ROW_BYTES_MAX: usize = i32::MAX as usize;
+
 /// One column: name, type, nullable, and whether a dictionary pays.
 pub(super) struct ColumnSpec(
     pub(super) &'static str,

@@ -2,7 +2,7 @@
 
 use super::file::TableBatches;
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, RowsFileWriter, RowsView, instant,
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView, instant,
 };
 use crate::change::StatementKind;
 use crate::error::{Error, Result};
@@ -101,6 +101,11 @@ impl StatementsWriter {
     /// [`Internal`](crate::error::ErrorKind::Internal) when Parquet refuses a batch.
     pub fn push(&mut self, row: &StatementRow) -> Result<()> {
         self.bytes += row.text.len() + row.status_vars.len() + row.default_db.len();
+        if self.bytes > ROW_BYTES_MAX {
+            return Err(Error::internal("write statements.parquet: row too large")
+                .field("seq", row.seq)
+                .field("bytes", self.bytes));
+        }
         self.rows.push(row.clone());
         self.written += 1;
         if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {

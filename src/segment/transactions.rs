@@ -4,7 +4,7 @@
 
 use super::file::TableBatches;
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, RowsFileWriter, RowsView, instant,
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView, instant,
 };
 use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::error::{Error, Result};
@@ -197,6 +197,11 @@ impl TransactionsWriter {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         self.bytes += length(&row.raw) + length(&row.events) + length(&row.status_vars);
         self.bytes += row.detail.as_ref().map_or(0, String::len);
+        if self.bytes > ROW_BYTES_MAX {
+            return Err(Error::internal("write transactions.parquet: row too large")
+                .field("seq", row.seq)
+                .field("bytes", self.bytes));
+        }
         self.rows.push(row.clone());
         self.written += 1;
         if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {

@@ -152,11 +152,20 @@ const BOTH: &[Case] = &[
     ),
 ];
 
-const MYSQL: &[Case] = &[Case(
-    "VECTOR(3)",
-    "HEX(v)",
-    &["STRING_TO_VECTOR('[1,2.5,-0.0]')"],
-)];
+const MYSQL: &[Case] = &[
+    Case(
+        "JSON",
+        TEXT,
+        &[
+            "'{\"b\": [1, -2.5, null, true], \"a\": \"é\"}'",
+            "'[]'",
+            "inexact:CAST(CAST(1.50 AS DECIMAL(5,2)) AS JSON)",
+        ],
+    ),
+    Case("VARCHAR(20) CHARACTER SET gbk", TEXT, &["'中文'"]),
+    Case("VARCHAR(20) CHARACTER SET utf16", TEXT, &["'a中😀'"]),
+    Case("VECTOR(3)", "HEX(v)", &["STRING_TO_VECTOR('[1,2.5,-0.0]')"]),
+];
 
 const MARIADB: &[Case] = &[
     Case(
