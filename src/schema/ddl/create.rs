@@ -103,7 +103,7 @@ fn index(parser: &mut Parser<'_>) -> Step<Option<Effect>> {
     if parser.take_any(&["USING", "TYPE"]).is_some() {
         parser.next();
     }
-    parser.expect(&["ON"])?;
+    parser.require(&["ON"])?;
     let table = parser.name()?;
     Ok(Some(Effect::AlterTable(table)))
 }

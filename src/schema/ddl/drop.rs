@@ -74,7 +74,7 @@ fn index(parser: &mut Parser<'_>) -> Step<Option<Effect>> {
     }
     parser.take(&["IF", "EXISTS"]);
     parser.identifier()?;
-    parser.expect(&["ON"])?;
+    parser.require(&["ON"])?;
     let table = parser.name()?;
     Ok(Some(Effect::AlterTable(table)))
 }
@@ -92,7 +92,7 @@ pub(super) fn rename(mut parser: Parser<'_>) -> Step<Vec<Effect>> {
     loop {
         let from = parser.name()?;
         parser.skip_wait();
-        parser.expect(&["TO"])?;
+        parser.require(&["TO"])?;
         let to = parser.name()?;
         effects.push(Effect::RenameTable { from, to });
         if !parser.take_sign(b',') {

@@ -62,7 +62,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    pub(super) fn expect(&mut self, keywords: &[&str]) -> Step<()> {
+    pub(super) fn require(&mut self, keywords: &[&str]) -> Step<()> {
         self.take(keywords).then_some(()).ok_or(NotUnderstood)
     }
 
