@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use tidelog::binlog::{Assembler, FileReader};
-use tidelog::change::image::ImageLayout;
+
 use tidelog::change::json::{
     JsonTree, canonical, decode, encode, from_text, from_text_with_types, is_exact,
     json_types_expr, to_text,
 };
-use tidelog::change::{LogItem, RowsEvent, RowsKind};
-use tidelog::position::Flavor;
+use tidelog::change::{ImageLayout, LogItem, RowsEvent, RowsKind};
+use tidelog::position::{BinlogPosition, Flavor};
 use tidelog::service::throwaway::{ServerSpec, ThrowawayServer};
 
 use crate::support::sql::{exec, exec_all, query};
@@ -124,7 +124,11 @@ fn images(server: &ThrowawayServer, table: &str) -> BTreeMap<i64, Vec<u8>> {
     for file in files {
         let mut reader = FileReader::new();
         reader.feed(&std::fs::read(&file).expect("binlog file"));
-        let mut assembler = Assembler::new(Flavor::MySql, None);
+        let start = BinlogPosition {
+            file: "binlog".to_owned(),
+            offset: 4,
+        };
+        let mut assembler = Assembler::new(Flavor::MySql, Some(start));
         let mut items = Vec::new();
         while let Some(event) = reader.next_event().expect("event") {
             assembler.push(event, &mut items).expect("assemble");

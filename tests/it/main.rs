@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fingerprints;
+mod json;
 mod row_values;
 mod s3;
 mod servers;

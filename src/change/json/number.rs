@@ -11,57 +11,64 @@ const FIXED_POINT_MAX: i32 = 15;
 /// Appends a finite double in the server's form: the shortest digits that lead back to the same
 /// bits, laid out by the rules of `my_gcvt`, with `.0` where neither a point nor an exponent
 /// would tell it from an integer.
+///
+/// Among equally short and equally near digits the server takes the even one (2^-25 ends in
+/// ..312, not ..313). So does Ryu; the formatter of the standard library does not.
 pub(super) fn push_double(value: f64, out: &mut String) {
     if value.is_sign_negative() {
         out.push('-');
     }
-    let mut scientific = Buffer::default();
-    // Writing into the buffer cannot fail: 17 digits, point, exponent and signs fit.
-    let _ = write!(scientific, "{:e}", value.abs());
-    let text = scientific.as_str();
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(value.abs());
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (first, rest) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    push_laid_out(first, rest, exponent, out);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+
+    let mut digits = [b'0'; 32];
+    let mut length = 0;
+    for (slot, digit) in digits.iter_mut().zip(whole.bytes().chain(fraction.bytes())) {
+        *slot = digit;
+        length += 1;
+    }
+    let used = digits.get(..length).unwrap_or_default();
+    let text = std::str::from_utf8(used).unwrap_or_default();
+    let significant = text.trim_start_matches('0');
+    let zeros = text.len() - significant.len();
+    let point = whole.len() as i32 - zeros as i32 + exponent;
+    match significant.trim_end_matches('0') {
+        "" => out.push_str("0.0"),
+        significant => push_laid_out(significant, point, out),
+    }
 }
 
-/// Lays out `first.rest * 10^exponent`.
-fn push_laid_out(first: &str, rest: &str, exponent: i32, out: &mut String) {
-    // The server counts the point's place from before the first digit.
-    let point = exponent + 1;
-    let digits = i32::try_from(1 + rest.len()).unwrap_or(i32::MAX);
-    let fixed = point > -FIXED_POINT_MAX && (point <= FIXED_POINT_MAX || digits > point);
+/// Lays out `0.digits * 10^point`.
+fn push_laid_out(digits: &str, point: i32, out: &mut String) {
+    let length = digits.len() as i32;
+    let fixed = point > -FIXED_POINT_MAX && (point <= FIXED_POINT_MAX || length > point);
+    // Neither branch splits elsewhere than between digits.
+    let split = |at: i32| digits.split_at_checked(at as usize).unwrap_or((digits, ""));
     if !fixed {
+        let (first, rest) = split(1);
         out.push_str(first);
         if !rest.is_empty() {
             out.push('.');
             out.push_str(rest);
         }
-        let _ = write!(out, "e{exponent}");
+        // Writing to a String cannot fail.
+        let _ = write!(out, "e{}", point - 1);
     } else if point <= 0 {
         out.push_str("0.");
-        for _ in point..0 {
-            out.push('0');
-        }
-        out.push_str(first);
-        out.push_str(rest);
+        (point..0).for_each(|_| out.push('0'));
+        out.push_str(digits);
+    } else if length > point {
+        let (whole, fraction) = split(point);
+        out.push_str(whole);
+        out.push('.');
+        out.push_str(fraction);
     } else {
-        let whole = usize::try_from(point - 1).unwrap_or(0);
-        out.push_str(first);
-        match rest.split_at_checked(whole) {
-            Some((left, right)) if !right.is_empty() => {
-                out.push_str(left);
-                out.push('.');
-                out.push_str(right);
-            }
-            _ => {
-                out.push_str(rest);
-                for _ in rest.len()..whole {
-                    out.push('0');
-                }
-                out.push_str(".0");
-            }
-        }
+        out.push_str(digits);
+        (length..point).for_each(|_| out.push('0'));
+        out.push_str(".0");
     }
 }
 
@@ -104,28 +111,4 @@ pub(super) fn double_of_token(token: &str) -> Result<f64> {
 /// A token for an error message, cut to a bounded length.
 fn shortened(token: &str) -> &str {
     token.get(..40).unwrap_or(token)
-}
-
-/// Room for one formatted double, without allocation.
-#[derive(Default)]
-struct Buffer {
-    bytes: [u8; 32],
-    len: usize,
-}
-
-impl Buffer {
-    fn as_str(&self) -> &str {
-        let used = self.bytes.get(..self.len).unwrap_or_default();
-        std::str::from_utf8(used).unwrap_or_default()
-    }
-}
-
-impl Write for Buffer {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
 }

@@ -357,6 +357,7 @@ fn doubles_print_as_on_the_server() {
         (1e-7, "0.0000001"),
         (f64::MAX, "1.7976931348623157e308"),
         (5e-324, "5e-324"),
+        (2f64.powi(-25), "0.000000029802322387695312"),
     ];
     for (value, text) in cases {
         assert_eq!(to_text(&JsonTree::Double(value)), text);
