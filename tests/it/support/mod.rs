@@ -1,11 +1,13 @@
 //! What the tests share: private servers, SQL, exact fingerprints, an S3 server, DuckDB.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod cli;
 pub(crate) mod duckdb;
 pub(crate) mod fingerprint;
 pub(crate) mod s3;
 pub(crate) mod server;
 pub(crate) mod sql;
+pub(crate) mod workload;
 
 pub(crate) use server::{TestServer, start, start_all};
 

@@ -1,0 +1,129 @@
+//! The `tidelog` binary as a user runs it.
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tidelog::runtime::Deadline;
+
+/// A finished run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    output: Output,
+    args: String,
+}
+
+impl Run {
+    pub(crate) fn ok(&self) -> bool {
+        self.output.status.success()
+    }
+
+    pub(crate) fn code(&self) -> i32 {
+        self.output.status.code().unwrap_or(-1)
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// The answer as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.output.stdout).expect("the answer is JSON")
+    }
+
+    /// Fails the test with everything that was printed unless the run succeeded.
+    pub(crate) fn success(&self) -> &Run {
+        assert!(
+            self.ok(),
+            "tidelog {} ended with {}\nstdout: {}\nstderr: {}",
+            self.args,
+            self.code(),
+            self.stdout(),
+            self.stderr()
+        );
+        self
+    }
+
+    /// Fails the test unless the run ended with this code and one error that has all these words.
+    pub(crate) fn refused(&self, code: i32, words: &[&str]) -> &Run {
+        let stderr = self.stderr();
+        assert_eq!(
+            self.code(),
+            code,
+            "tidelog {}\nstdout: {}\nstderr: {stderr}",
+            self.args,
+            self.stdout()
+        );
+        for word in words {
+            assert!(
+                stderr.contains(word),
+                "tidelog {}: no {word:?} in: {stderr}",
+                self.args
+            );
+        }
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        self
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidelog"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str]) -> Run {
+    run_with(args, &[])
+}
+
+/// Runs a command to its end in an environment.
+pub(crate) fn run_with(args: &[&str], environment: &[(&str, &str)]) -> Run {
+    let mut command = command(args);
+    for (name, value) in environment {
+        command.env(name, value);
+    }
+    let output = command.output().expect("run tidelog");
+    Run {
+        output,
+        args: args.join(" "),
+    }
+}
+
+/// Runs `tidelog restore`.
+pub(crate) fn restore(args: &[&str]) -> Run {
+    let mut all = vec!["restore"];
+    all.extend(args);
+    run(&all)
+}
+
+/// Starts a command that goes on; its log goes to the test's stderr.
+pub(crate) fn spawn(args: &[&str]) -> Child {
+    command(args)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("start tidelog")
+}
+
+/// SIGTERM, and the end within a minute.
+pub(crate) fn terminate(child: &mut Child) {
+    let kill = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .expect("run kill");
+    assert!(kill.success(), "SIGTERM was not delivered");
+    let deadline = Deadline::after(Duration::from_secs(60));
+    loop {
+        if let Some(status) = child.try_wait().expect("wait for tidelog") {
+            assert!(
+                status.success(),
+                "tidelog ended with {status} after SIGTERM"
+            );
+            return;
+        }
+        assert!(!deadline.has_passed(), "tidelog goes on after SIGTERM");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
