@@ -23,7 +23,7 @@ use crate::schema::{Column, TableName, TableShape};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 
-pub(crate) use definition::readable_definition;
+pub(crate) use definition::{readable_definition, without_auto_increment};
 pub(crate) use hidden::is_row_hash;
 
 /// What kind of table it is.
@@ -56,6 +56,15 @@ pub struct CatalogueTable {
     pub bytes_estimate: u64,
     /// Next AUTO_INCREMENT value, where there is one.
     pub auto_increment: Option<u64>,
+    /// The definition as the server prints it, to see whether it is still the same.
+    pub(super) printed: String,
+}
+
+impl CatalogueTable {
+    /// Whether nothing but the rows changed between two readings.
+    pub(super) fn is_same(&self, other: &CatalogueTable) -> bool {
+        self.shape == other.shape && self.kind == other.kind && self.printed == other.printed
+    }
 }
 
 /// Databases that belong to the server and are never captured.
@@ -237,6 +246,7 @@ impl Reading {
             column.stored = column.default_storage(self.flavor);
         }
         let engine = row.text(3);
+        let printed = without_auto_increment(&statement);
         Ok(Some(CatalogueTable {
             transactional: kind != TableKind::Sequence && is_transactional(&engine),
             has_primary: keys.iter().any(keys::Index::is_primary),
@@ -250,8 +260,9 @@ impl Reading {
                 columns,
                 key,
                 raw_table_map: Vec::new(),
-                definition: Some(definition::with_labels(statement, &exact)),
+                definition: Some(definition::with_labels(&printed, &exact)),
             },
+            printed,
         }))
     }
 }

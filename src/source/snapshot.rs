@@ -10,10 +10,17 @@
 
 use super::catalogue::CatalogueTable;
 use super::objects::SchemaObject;
-use super::{Endpoint, SqlClient};
+mod encode;
+mod open;
+mod temporal;
+
+use super::catalogue::{is_absent, read_catalogue, show_create, without_auto_increment};
+use super::catalogue::{CatalogueTable, TableKind};
+use super::objects::{SchemaObject, is_same_schema, read_objects_of};
+use super::{Endpoint, SqlClient, SqlSession, sql_error};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Flavor, GtidSet};
-use crate::schema::TableVersion;
+use crate::schema::{TableVersion, quote_identifier};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -66,12 +73,41 @@ pub struct SourceSnapshot {
 impl SourceSnapshot {
     /// Connects all workers and fixes their points.
     ///
+    /// Tables and objects are read before and after; when they differ (DDL ran meanwhile) the
+    /// whole is done again.
+    ///
     /// # Errors
     /// `Config` when a right is missing (MySQL needs RELOAD), `Unavailable` when the global read
-    /// lock was not had in time, and as [`sql_error`](super::sql_error) sorts the rest.
+    /// lock was not had in time or DDL does not stop, and as [`sql_error`](super::sql_error)
+    /// sorts the rest.
     pub async fn open(endpoint: &Endpoint, options: &SnapshotOptions) -> Result<SourceSnapshot> {
-        let _ = (endpoint, options);
-        Err(Error::internal("open snapshot"))
+        const ATTEMPTS: usize = 5;
+        let mut control = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+        let mut tables = read_catalogue(&mut control).await?;
+        let mut objects = read_objects_of(&mut control, &tables).await?;
+        for _ in 0..ATTEMPTS {
+            let opened = Box::pin(open::workers(endpoint, &mut control, options)).await?;
+            let tables_after = read_catalogue(&mut control).await?;
+            let objects_after = read_objects_of(&mut control, &tables_after).await?;
+            let is_same = tables.len() == tables_after.len()
+                && tables.iter().zip(&tables_after).all(|(a, b)| a.is_same(b));
+            if is_same && is_same_schema(&objects, &objects_after) {
+                control.close().await;
+                return Ok(SourceSnapshot {
+                    tables: tables_after,
+                    objects: objects_after,
+                    open_xa: opened.open_xa,
+                    workers: opened.workers,
+                });
+            }
+            (tables, objects) = (tables_after, objects_after);
+            for worker in opened.workers {
+                worker.close().await;
+            }
+        }
+        Err(Error::unavailable("open snapshot: the schema changed at every attempt")
+            .field("attempts", ATTEMPTS)
+            .hint("take the snapshot when no DDL runs"))
     }
 
     /// The earliest point of all workers: capture must cover everything after it.
@@ -138,19 +174,156 @@ impl SnapshotWorker {
         version: &TableVersion,
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<TableRead> {
-        let _ = (
-            table,
-            version,
+        let read = Box::pin(self.read(table, version, rows)).await;
+        read.map_err(|e| e.field("table", &table.shape.name))
+    }
+
+    async fn read(
+        &mut self,
+        table: &CatalogueTable,
+        version: &TableVersion,
+        rows: &mpsc::Sender<RowBatch>,
+    ) -> Result<TableRead> {
+        if !version.has_shape(&table.shape) {
+            return Err(
+                Error::incompatible("read table: its version is not of the catalogue's shape")
+                    .field("version", version.version),
+            );
+        }
+        // Released by the rollback: else DDL would wait for the end of the whole snapshot.
+        self.client.exec("SAVEPOINT tidelog").await?;
+        let read = self.read_locked(table, rows).await;
+        let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
+        let (rows, bytes) = read?;
+        released?;
+        let exact_from = match table.transactional {
+            true => self.point.clone(),
+            false => open::current_point(&mut self.client).await?,
+        };
+        Ok(TableRead {
             rows,
-            &mut self.client,
-            self.batch_bytes,
-            self.flavor,
-        );
-        Err(Error::internal("read table"))
+            bytes,
+            exact_from,
+        })
+    }
+
+    /// Reads the rows while a metadata lock keeps the definition as it is.
+    async fn read_locked(
+        &mut self,
+        table: &CatalogueTable,
+        rows: &mpsc::Sender<RowBatch>,
+    ) -> Result<(u64, u64)> {
+        let changed = || {
+            Error::incompatible("read table: it was changed after the snapshot was opened")
+                .hint("open the snapshot again")
+        };
+        let name = table.shape.name.quoted();
+        let locked = self.client.exec(&format!("SELECT 1 FROM {name} LIMIT 0")).await;
+        locked.map_err(|e| if is_absent(&e) { changed() } else { e })?;
+        let shown = show_create(&mut self.client, &table.shape.name).await?;
+        self.client.exec("SET character_set_results=NULL").await?;
+        if shown.as_deref().map(without_auto_increment).as_deref() != Some(&table.printed) {
+            return Err(changed());
+        }
+        let encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
+        let sql = select(table, &encoder);
+        let is_changed = |e: &mysql_async::Error| {
+            // ER_TABLE_DEF_CHANGED: rebuilt after the snapshot was opened.
+            matches!(e, mysql_async::Error::Server(e) if e.code == 1412)
+        };
+        let failed = |e: mysql_async::Error| match is_changed(&e) {
+            true => changed(),
+            false => sql_error("read rows", e),
+        };
+        let mut result = self.client.conn().exec_iter(sql, ()).await.map_err(failed)?;
+        let mut out = Batcher::new(self.batch_bytes, rows);
+        while let Some(row) = result.next().await.map_err(failed)? {
+            out.add(&encoder, &row.unwrap()).await?;
+        }
+        out.flush().await?;
+        Ok((out.rows, out.bytes))
     }
 
     /// Ends the snapshot of this connection.
     pub async fn close(self) {
         self.client.close().await;
+    }
+}
+
+/// The statement that reads all rows.
+fn select(table: &CatalogueTable, encoder: &RowEncoder) -> String {
+    let history = match table.kind {
+        TableKind::SystemVersioned => " FOR SYSTEM_TIME ALL",
+        TableKind::Base | TableKind::Sequence => "",
+    };
+    let mut sql = format!(
+        "SELECT {} FROM {}{history}",
+        encoder.select_list(),
+        table.shape.name.quoted()
+    );
+    if table.has_primary {
+        // Never a covering secondary index: rows would come in its order.
+        sql.push_str(" FORCE INDEX (PRIMARY)");
+        let keys = || table.shape.key.iter();
+        let columns: Vec<String> = keys()
+            .filter_map(|part| table.shape.columns.get(part.column as usize))
+            .map(|column| quote_identifier(&column.name))
+            .collect();
+        // Of a prefix the index keeps no order of whole values: that would sort all rows.
+        if keys().all(|part| part.prefix == 0) && !columns.is_empty() {
+            sql.push_str(" ORDER BY ");
+            sql.push_str(&columns.join(", "));
+        }
+    }
+    sql
+}
+
+/// Collects images into batches.
+struct Batcher<'a> {
+    target: usize,
+    sender: &'a mpsc::Sender<RowBatch>,
+    images: Vec<u8>,
+    ends: Vec<u32>,
+    rows: u64,
+    bytes: u64,
+}
+
+impl<'a> Batcher<'a> {
+    fn new(target: usize, sender: &'a mpsc::Sender<RowBatch>) -> Self {
+        Batcher {
+            target,
+            sender,
+            images: Vec::new(),
+            ends: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    async fn add(&mut self, encoder: &RowEncoder, row: &[mysql_async::Value]) -> Result<()> {
+        let start = self.images.len();
+        encoder.encode(row, &mut self.images)?;
+        let end = u32::try_from(self.images.len());
+        self.ends.push(end.map_err(|_| {
+            Error::incompatible("read row: it is larger than any event can hold")
+        })?);
+        self.rows += 1;
+        self.bytes += (self.images.len() - start) as u64;
+        match self.images.len() >= self.target {
+            true => self.flush().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.ends.is_empty() {
+            return Ok(());
+        }
+        let batch = RowBatch {
+            images: std::mem::take(&mut self.images).into(),
+            ends: std::mem::take(&mut self.ends),
+        };
+        let sent = self.sender.send(batch).await;
+        sent.map_err(|_| Error::internal("send rows: the reader of the snapshot is gone"))
     }
 }

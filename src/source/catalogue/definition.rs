@@ -78,10 +78,7 @@ fn unescape(literal: &[u8]) -> Vec<u8> {
 }
 
 /// Replaces what the server printed with question marks.
-pub(super) fn with_labels(definition: String, repairs: &[Repair]) -> String {
-    if repairs.is_empty() {
-        return definition;
-    }
+pub(super) fn with_labels(definition: &str, repairs: &[Repair]) -> String {
     let lines = definition.split('\n').map(|line| {
         let mut line = Cow::Borrowed(line);
         for repair in repairs {
@@ -93,6 +90,23 @@ pub(super) fn with_labels(definition: String, repairs: &[Repair]) -> String {
         line
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The definition without the counter that changes with every insert.
+pub(crate) fn without_auto_increment(definition: &str) -> String {
+    const OPTION: &str = " AUTO_INCREMENT=";
+    // Table options begin after the last column or key; a comment among them comes later.
+    let found = definition.rfind("\n) ").and_then(|options| {
+        let at = options + definition.get(options..)?.find(OPTION)?;
+        let comment = definition.get(options..)?.find(" COMMENT='");
+        comment.is_none_or(|c| options + c > at).then_some(at)
+    });
+    let Some((before, after)) = found.and_then(|at| definition.split_at_checked(at)) else {
+        return definition.to_owned();
+    };
+    let value = after.get(OPTION.len()..).unwrap_or_default();
+    let rest = value.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}{rest}")
 }
 
 /// Where a key stands among the keys of the table: the server prints them in its own order.
@@ -118,6 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn the_counter_is_no_part_of_a_definition() {
+        let shown = "CREATE TABLE `t` (\n  `a` int COMMENT ' AUTO_INCREMENT=1'\n) \
+                     ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4";
+        assert_eq!(
+            without_auto_increment(shown),
+            shown.replace(" AUTO_INCREMENT=42", "")
+        );
+        let other = "CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB COMMENT='x AUTO_INCREMENT=4'";
+        assert_eq!(without_auto_increment(other), other);
+    }
+
+    #[test]
     fn question_marks_are_replaced_in_their_column_only() {
         let definition = "CREATE TABLE `t` (\n  `a` enum('?') DEFAULT NULL,\n  `b` enum('?')\n)";
         let repair = Repair {
@@ -126,7 +152,7 @@ mod tests {
             exact: "enum('😀')".into(),
         };
         assert_eq!(
-            with_labels(definition.into(), &[repair]),
+            with_labels(definition, &[repair]),
             "CREATE TABLE `t` (\n  `a` enum('?') DEFAULT NULL,\n  `b` enum('😀')\n)"
         );
     }

@@ -1,0 +1,229 @@
+//! Opening the workers of a snapshot so that each knows the point it sees.
+//!
+//! MySQL: `FLUSH TABLES WITH READ LOCK` stops commits, every worker starts its transaction, the
+//! position and `gtid_executed` are read, and the lock is gone: nothing else is done under it.
+//! MariaDB: a consistent snapshot covers its binlog as well, and `Binlog_snapshot_file` and
+//! `_position` say where it stands; `gtid_binlog_pos` would run ahead of what a SELECT sees.
+
+use super::{SnapshotOptions, SnapshotPoint, SnapshotWorker};
+use crate::error::{Error, Result};
+use crate::position::{BinlogPosition, Flavor, GtidSet};
+use crate::source::catalogue::{TextRow, optional, prepare_session, rows, text_literal};
+use crate::source::{Endpoint, SqlClient, SqlSession};
+use futures::future::try_join_all;
+
+pub(super) struct Opened {
+    pub(super) workers: Vec<SnapshotWorker>,
+    pub(super) open_xa: Vec<String>,
+}
+
+const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+/// Connects and opens all workers. `control` is a connection outside of them.
+pub(super) async fn workers(
+    endpoint: &Endpoint,
+    control: &mut SqlClient,
+    options: &SnapshotOptions,
+) -> Result<Opened> {
+    let count = options.workers.max(1);
+    let mut clients = try_join_all((0..count).map(|_| connect(endpoint))).await?;
+    let flavor = control.flavor();
+    let (points, open_xa) = match flavor {
+        Flavor::MySql => mysql(control, &mut clients, options).await?,
+        Flavor::MariaDb => mariadb(control, &mut clients).await?,
+    };
+    let workers = clients.into_iter().zip(points).map(|(client, point)| SnapshotWorker {
+        client,
+        point,
+        flavor,
+        batch_bytes: options.batch_bytes,
+    });
+    Ok(Opened {
+        workers: workers.collect(),
+        open_xa,
+    })
+}
+
+/// A connection that reads stored bytes and is never cut off for being slow.
+async fn connect(endpoint: &Endpoint) -> Result<SqlClient> {
+    let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+    // As the catalogue was read, so that definitions can be compared.
+    prepare_session(&mut client).await?;
+    for statement in [
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET SESSION sql_select_limit=18446744073709551615, sql_big_selects=1",
+        // The source waits for us: the store behind us may be slow.
+        "SET SESSION net_write_timeout=86400, net_read_timeout=86400, wait_timeout=2147483",
+        "SET SESSION character_set_results=NULL",
+    ] {
+        client.exec(statement).await?;
+    }
+    let limits: &[&str] = match client.flavor() {
+        Flavor::MySql => &["SET SESSION max_execution_time=0"],
+        Flavor::MariaDb => &[
+            "SET SESSION max_statement_time=0",
+            "SET SESSION idle_transaction_timeout=0, idle_readonly_transaction_timeout=0",
+        ],
+    };
+    for statement in limits {
+        optional(&mut client, statement).await?;
+    }
+    Ok(client)
+}
+
+type Points = (Vec<SnapshotPoint>, Vec<String>);
+
+async fn mysql(
+    control: &mut SqlClient,
+    clients: &mut [SqlClient],
+    options: &SnapshotOptions,
+) -> Result<Points> {
+    let wait = format!("SET SESSION lock_wait_timeout={}", options.lock_wait_s.max(1));
+    control.exec(&wait).await?;
+    let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
+    locked.map_err(lock_error)?;
+    let opened = async {
+        try_join_all(clients.iter_mut().map(|c| c.exec(START))).await?;
+        let point = current_point(control).await?;
+        Ok((point, open_xa(control).await?))
+    }
+    .await;
+    let unlocked = control.exec("UNLOCK TABLES").await;
+    let (point, open_xa) = opened?;
+    unlocked?;
+    Ok((vec![point; clients.len()], open_xa))
+}
+
+fn lock_error(error: Error) -> Error {
+    match error.get("code") {
+        // ER_LOCK_WAIT_TIMEOUT
+        Some("1205") => Error::unavailable("lock tables for the snapshot: a statement runs too long")
+            .source(error)
+            .hint(
+                "the global read lock waits for running statements while new writes wait for it: \
+                 end the long statement (SHOW PROCESSLIST), or try again later",
+            ),
+        // ER_SPECIFIC_ACCESS_DENIED_ERROR
+        Some("1227" | "1045") => Error::config("lock tables for the snapshot: the right is missing")
+            .source(error)
+            .hint("GRANT RELOAD ON *.* to the account"),
+        _ => error,
+    }
+}
+
+async fn mariadb(control: &mut SqlClient, clients: &mut [SqlClient]) -> Result<Points> {
+    // Before the points: what is prepared now and ends before a point is only listed too much.
+    let open_xa = open_xa(control).await?;
+    let mut points = Vec::with_capacity(clients.len());
+    for client in clients {
+        client.exec(START).await?;
+        let status = rows(
+            client,
+            "SHOW STATUS WHERE Variable_name IN \
+             ('Binlog_snapshot_file', 'Binlog_snapshot_position')",
+        )
+        .await?;
+        let value = |name: &str| {
+            let row = status.iter().find(|r| r.text(0).eq_ignore_ascii_case(name));
+            row.map(|r| r.text(1)).filter(|v| !v.is_empty())
+        };
+        let file = value("Binlog_snapshot_file");
+        let offset = value("Binlog_snapshot_position").and_then(|v| v.parse().ok());
+        let (Some(file), Some(offset)) = (file, offset) else {
+            return Err(no_binlog());
+        };
+        let position = BinlogPosition::new(file, offset);
+        points.push(SnapshotPoint {
+            gtids: gtids_at(client, &position).await?,
+            position,
+            at_us: clock(client).await?,
+        });
+    }
+    Ok((points, open_xa))
+}
+
+fn no_binlog() -> Error {
+    Error::config("read position of snapshot: the server writes no binlog")
+        .hint("start the server with log_bin, and run `tidelog check`")
+}
+
+/// MariaDB: the GTID state at a place of the binlog.
+async fn gtids_at(client: &mut SqlClient, position: &BinlogPosition) -> Result<GtidSet> {
+    let file = text_literal(&position.file);
+    let sql = format!("SELECT BINLOG_GTID_POS({file}, {})", position.offset);
+    let text = client.query_string(&sql).await?;
+    let text = text.ok_or_else(|| {
+        Error::unavailable("read gtid of position: the binlog has no such place")
+            .field("position", position)
+            .hint("the binlog was purged meanwhile: try again")
+    })?;
+    GtidSet::parse(Flavor::MariaDb, &text)
+}
+
+async fn clock(client: &mut SqlClient) -> Result<i64> {
+    // SYSDATE: NOW is the statement's time, and may be set.
+    let sql = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+    let text = client.query_string(sql).await?;
+    text.and_then(|t| t.parse().ok())
+        .ok_or_else(|| Error::internal("read clock of server"))
+}
+
+/// Where the source is now: everything that can be seen is at or before this.
+pub(super) async fn current_point(client: &mut SqlClient) -> Result<SnapshotPoint> {
+    let flavor = client.flavor();
+    let sql = match flavor {
+        Flavor::MySql => "SHOW BINARY LOG STATUS",
+        Flavor::MariaDb => "SHOW MASTER STATUS",
+    };
+    let status = match rows(client, sql).await {
+        // ER_PARSE_ERROR: MySQL before 8.2.
+        Err(e) if e.get("code") == Some("1064") => rows(client, "SHOW MASTER STATUS").await?,
+        status => status?,
+    };
+    let row = status.first().ok_or_else(no_binlog)?;
+    let offset = row.number(1).ok_or_else(no_binlog)?;
+    let position = BinlogPosition::new(row.text(0), offset);
+    let gtids = match flavor {
+        Flavor::MySql => {
+            let text = client.query_string("SELECT @@GLOBAL.gtid_executed").await?;
+            GtidSet::parse(flavor, &text.unwrap_or_default())?
+        }
+        Flavor::MariaDb => gtids_at(client, &position).await?,
+    };
+    Ok(SnapshotPoint {
+        gtids,
+        position,
+        at_us: clock(client).await?,
+    })
+}
+
+/// Prepared XA transactions as the binlog names them: `X'gtrid',X'bqual',format`.
+async fn open_xa(client: &mut SqlClient) -> Result<Vec<String>> {
+    let listed = match client.flavor() {
+        Flavor::MySql => rows(client, "XA RECOVER CONVERT XID").await,
+        Flavor::MariaDb => {
+            // Raw bytes.
+            client.exec("SET character_set_results=NULL").await?;
+            let listed = rows(client, "XA RECOVER").await;
+            client.exec("SET character_set_results=utf8mb4").await?;
+            listed
+        }
+    };
+    let listed = listed.map_err(|e| {
+        e.hint("GRANT XA_RECOVER_ADMIN ON *.* to the account, so that prepared transactions are seen")
+    })?;
+    let flavor = client.flavor();
+    let xid = |row: &TextRow| {
+        let data = row.bytes(3);
+        let data = match flavor {
+            Flavor::MySql => hex::decode(data.strip_prefix(b"0x").unwrap_or_default()).ok()?,
+            Flavor::MariaDb => data.to_vec(),
+        };
+        let gtrid = data.get(..usize::try_from(row.number(1)?).ok()?)?;
+        let bqual = data.get(gtrid.len()..)?;
+        let [gtrid, bqual] = [gtrid, bqual].map(hex::encode);
+        Some(format!("X'{gtrid}',X'{bqual}',{}", row.text(0)))
+    };
+    let read: Option<Vec<String>> = listed.iter().map(xid).collect();
+    read.ok_or_else(|| Error::internal("read prepared transactions"))
+}
