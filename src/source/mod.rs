@@ -34,7 +34,9 @@ pub use classify::{DumpRefusal, statement_error};
 pub use dump::{Checksum, DumpFrom, ReplicaConnection, ReplicaOptions};
 pub use endpoint::{Endpoint, Secret, SslMode};
 pub use identity::{ClockOffset, SourceIdentity};
-pub use objects::{DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema};
+pub use objects::{
+    DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,
+};
 pub use option_file::read_option_file;
 pub use position::current_position;
 pub use preflight::{

@@ -8,20 +8,20 @@
 //! it. Rows leave as row images, byte for byte what an insert would have logged up to the
 //! differences canonical rows ignore.
 
-use super::catalogue::CatalogueTable;
-use super::objects::SchemaObject;
 mod encode;
 mod open;
 mod temporal;
 
-use super::catalogue::{is_absent, read_catalogue, show_create, without_auto_increment};
 use super::catalogue::{CatalogueTable, TableKind};
+use super::catalogue::{is_absent, read_catalogue, show_create, without_auto_increment};
 use super::objects::{SchemaObject, is_same_schema, read_objects_of};
 use super::{Endpoint, SqlClient, SqlSession, sql_error};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::schema::{TableVersion, quote_identifier};
 use bytes::Bytes;
+use encode::RowEncoder;
+use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 
 /// A place in the source's history.
@@ -105,9 +105,11 @@ impl SourceSnapshot {
                 worker.close().await;
             }
         }
-        Err(Error::unavailable("open snapshot: the schema changed at every attempt")
-            .field("attempts", ATTEMPTS)
-            .hint("take the snapshot when no DDL runs"))
+        Err(
+            Error::unavailable("open snapshot: the schema changed at every attempt")
+                .field("attempts", ATTEMPTS)
+                .hint("take the snapshot when no DDL runs"),
+        )
     }
 
     /// The earliest point of all workers: capture must cover everything after it.
@@ -185,10 +187,10 @@ impl SnapshotWorker {
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<TableRead> {
         if !version.has_shape(&table.shape) {
-            return Err(
-                Error::incompatible("read table: its version is not of the catalogue's shape")
-                    .field("version", version.version),
-            );
+            return Err(Error::incompatible(
+                "read table: its version is not of the catalogue's shape",
+            )
+            .field("version", version.version));
         }
         // Released by the rollback: else DDL would wait for the end of the whole snapshot.
         self.client.exec("SAVEPOINT tidelog").await?;
@@ -218,7 +220,10 @@ impl SnapshotWorker {
                 .hint("open the snapshot again")
         };
         let name = table.shape.name.quoted();
-        let locked = self.client.exec(&format!("SELECT 1 FROM {name} LIMIT 0")).await;
+        let locked = self
+            .client
+            .exec(&format!("SELECT 1 FROM {name} LIMIT 0"))
+            .await;
         locked.map_err(|e| if is_absent(&e) { changed() } else { e })?;
         let shown = show_create(&mut self.client, &table.shape.name).await?;
         self.client.exec("SET character_set_results=NULL").await?;
@@ -235,7 +240,12 @@ impl SnapshotWorker {
             true => changed(),
             false => sql_error("read rows", e),
         };
-        let mut result = self.client.conn().exec_iter(sql, ()).await.map_err(failed)?;
+        let mut result = self
+            .client
+            .conn()
+            .exec_iter(sql, ())
+            .await
+            .map_err(failed)?;
         let mut out = Batcher::new(self.batch_bytes, rows);
         while let Some(row) = result.next().await.map_err(failed)? {
             out.add(&encoder, &row.unwrap()).await?;
@@ -304,9 +314,9 @@ impl<'a> Batcher<'a> {
         let start = self.images.len();
         encoder.encode(row, &mut self.images)?;
         let end = u32::try_from(self.images.len());
-        self.ends.push(end.map_err(|_| {
-            Error::incompatible("read row: it is larger than any event can hold")
-        })?);
+        self.ends.push(
+            end.map_err(|_| Error::incompatible("read row: it is larger than any event can hold"))?,
+        );
         self.rows += 1;
         self.bytes += (self.images.len() - start) as u64;
         match self.images.len() >= self.target {

@@ -125,7 +125,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn list(&mut self, columns: &str, view: &str, db: &str, order: &str) -> Result<Vec<TextRow>> {
+    async fn list(
+        &mut self,
+        columns: &str,
+        view: &str,
+        db: &str,
+        order: &str,
+    ) -> Result<Vec<TextRow>> {
         let condition = user_databases(db);
         let sql = format!(
             "SELECT {columns} FROM information_schema.{view} WHERE {condition} ORDER BY {order}"
@@ -139,7 +145,10 @@ impl Reader<'_> {
             let name = table.shape.name.clone();
             let sql = format!("SHOW CREATE SEQUENCE {}", name.quoted());
             let shown = rows(self.client, &sql).await?;
-            let statement = shown.first().map(|r| r.bytes(1).to_vec()).unwrap_or_default();
+            let statement = shown
+                .first()
+                .map(|r| r.bytes(1).to_vec())
+                .unwrap_or_default();
             found.push(plain(ObjectKind::Sequence, name.db, name.table, statement));
         }
         Ok(found)
@@ -262,7 +271,10 @@ impl Reader<'_> {
             .await?;
         let sql = format!("SHOW CREATE VIEW {}", TableName::new(db, name).quoted());
         let shown = rows(self.client, &sql).await?;
-        Ok(shown.first().map(|r| r.bytes(1).to_vec()).unwrap_or_default())
+        Ok(shown
+            .first()
+            .map(|r| r.bytes(1).to_vec())
+            .unwrap_or_default())
     }
 
     /// One object by `SHOW CREATE`, its text as stored.
@@ -284,12 +296,14 @@ impl Reader<'_> {
         let row = found.first();
         let statement = row.map(|r| r.bytes(kind.statement)).unwrap_or_default();
         let Some(row) = row.filter(|_| !statement.is_empty()) else {
-            return Err(named(Error::config("read text of schema object: it is not shown"))
-                .field("kind", kind.word)
-                .hint(match self.client.flavor() {
-                    Flavor::MySql => "GRANT SHOW_ROUTINE ON *.* to the account",
-                    Flavor::MariaDb => "GRANT SELECT ON mysql.proc to the account",
-                }));
+            return Err(
+                named(Error::config("read text of schema object: it is not shown"))
+                    .field("kind", kind.word)
+                    .hint(match self.client.flavor() {
+                        Flavor::MySql => "GRANT SHOW_ROUTINE ON *.* to the account",
+                        Flavor::MariaDb => "GRANT SELECT ON mysql.proc to the account",
+                    }),
+            );
         };
         let of = |index: Option<usize>| index.and_then(|i| row.get(i));
         let created = row.get(kind.charset + 2);

@@ -77,7 +77,10 @@ pub fn render_schema(flavor: Flavor, objects: &[SchemaObject]) -> Result<Vec<u8>
 fn delimiter_for(statement: &[u8]) -> String {
     let mut delimiter = "$tidelog$".to_owned();
     let mut n = 0;
-    while statement.windows(delimiter.len()).any(|w| w == delimiter.as_bytes()) {
+    while statement
+        .windows(delimiter.len())
+        .any(|w| w == delimiter.as_bytes())
+    {
         n += 1;
         delimiter = format!("$tidelog{n}$");
     }
@@ -166,7 +169,10 @@ mod tests {
     #[test]
     fn statements_come_back_byte_for_byte() {
         let objects = [
-            object("f", b"CREATE FUNCTION f() ...; -- tidelog {\n$tidelog$\nDELIMITER ;\n"),
+            object(
+                "f",
+                b"CREATE FUNCTION f() ...; -- tidelog {\n$tidelog$\nDELIMITER ;\n",
+            ),
             object("g", b""),
             object("h", b"\xff\n-- tidelog end 3\n$tidelog1$ $tidelog$"),
         ];
@@ -180,7 +186,10 @@ mod tests {
 
     #[test]
     fn a_cut_file_is_refused_wherever_it_is_cut() {
-        let objects = [object("f", b"CREATE FUNCTION f() RETURN 1"), object("g", b"x")];
+        let objects = [
+            object("f", b"CREATE FUNCTION f() RETURN 1"),
+            object("g", b"x"),
+        ];
         let file = render_schema(Flavor::MySql, &objects).expect("a file");
         for end in 0..file.len() {
             assert!(parse_schema(&file[..end]).is_err(), "cut at {end}");

@@ -115,8 +115,16 @@ mod tests {
     fn views_follow_what_they_select_from() {
         assert_eq!(
             order(&[
-                ("d", "a", "CREATE VIEW `a` AS select `b`.`x` AS `x` from `b`"),
-                ("d", "b", "CREATE VIEW `b` AS select `e`.`z``z`.`x` from `e`.`z``z`"),
+                (
+                    "d",
+                    "a",
+                    "CREATE VIEW `a` AS select `b`.`x` AS `x` from `b`"
+                ),
+                (
+                    "d",
+                    "b",
+                    "CREATE VIEW `b` AS select `e`.`z``z`.`x` from `e`.`z``z`"
+                ),
                 ("e", "z`z", "CREATE VIEW `z``z` AS select '`a`' AS `x`"),
             ]),
             ["z`z", "b", "a"]
@@ -126,8 +134,16 @@ mod tests {
     #[test]
     fn names_that_only_look_like_a_circle_lose_no_view() {
         let circle = [
-            ("d", "a", "CREATE VIEW `a` AS select `t`.`b` AS `b` from `t`"),
-            ("d", "b", "CREATE VIEW `b` AS select `t`.`a` AS `a` from `t`"),
+            (
+                "d",
+                "a",
+                "CREATE VIEW `a` AS select `t`.`b` AS `b` from `t`",
+            ),
+            (
+                "d",
+                "b",
+                "CREATE VIEW `b` AS select `t`.`a` AS `a` from `t`",
+            ),
         ];
         assert_eq!(order(&circle), ["a", "b"]);
     }

@@ -43,7 +43,10 @@ enum Kind {
     OldDateTime,
     OldTimestamp,
     /// DECIMAL of at most 38 digits: the codec takes an integer.
-    Decimal { scale: usize, codec: Box<segment::CellCodec> },
+    Decimal {
+        scale: usize,
+        codec: Box<segment::CellCodec>,
+    },
     /// Wider DECIMAL, UUID and INET: the codec takes the text.
     Text(Box<segment::CellCodec>),
     /// CHAR, VARCHAR, TEXT, BLOB, GEOMETRY, VECTOR: the bytes.
@@ -130,7 +133,9 @@ impl ValueEncoder {
     /// Appends the cell of a value that is not NULL.
     fn encode(&self, value: &Value, types: Option<&Value>, out: &mut Vec<u8>) -> Result<()> {
         let written = match &self.kind {
-            Kind::Integer(bytes) | Kind::Label(bytes) => integer(value).and_then(|v| put_le(out, v, *bytes)),
+            Kind::Integer(bytes) | Kind::Label(bytes) => {
+                integer(value).and_then(|v| put_le(out, v, *bytes))
+            }
             Kind::Year => integer(value).and_then(|v| temporal::year(v, out)),
             Kind::Float => match value {
                 Value::Float(v) => put(out, &v.to_bits().to_le_bytes()),
@@ -242,8 +247,10 @@ impl RowEncoder {
             match value {
                 Value::NULL if column.nullable => image.null(),
                 Value::NULL => {
-                    return Err(Error::internal("encode row: NULL in a column that is NOT NULL")
-                        .field("column", &column.name));
+                    return Err(
+                        Error::internal("encode row: NULL in a column that is NOT NULL")
+                            .field("column", &column.name),
+                    );
                 }
                 value => column.encode(value, types, image.cell())?,
             }

@@ -32,12 +32,15 @@ pub(super) async fn workers(
         Flavor::MySql => mysql(control, &mut clients, options).await?,
         Flavor::MariaDb => mariadb(control, &mut clients).await?,
     };
-    let workers = clients.into_iter().zip(points).map(|(client, point)| SnapshotWorker {
-        client,
-        point,
-        flavor,
-        batch_bytes: options.batch_bytes,
-    });
+    let workers = clients
+        .into_iter()
+        .zip(points)
+        .map(|(client, point)| SnapshotWorker {
+            client,
+            point,
+            flavor,
+            batch_bytes: options.batch_bytes,
+        });
     Ok(Opened {
         workers: workers.collect(),
         open_xa,
@@ -78,7 +81,10 @@ async fn mysql(
     clients: &mut [SqlClient],
     options: &SnapshotOptions,
 ) -> Result<Points> {
-    let wait = format!("SET SESSION lock_wait_timeout={}", options.lock_wait_s.max(1));
+    let wait = format!(
+        "SET SESSION lock_wait_timeout={}",
+        options.lock_wait_s.max(1)
+    );
     control.exec(&wait).await?;
     let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
     locked.map_err(lock_error)?;
@@ -97,16 +103,20 @@ async fn mysql(
 fn lock_error(error: Error) -> Error {
     match error.get("code") {
         // ER_LOCK_WAIT_TIMEOUT
-        Some("1205") => Error::unavailable("lock tables for the snapshot: a statement runs too long")
-            .source(error)
-            .hint(
-                "the global read lock waits for running statements while new writes wait for it: \
+        Some("1205") => Error::unavailable(
+            "lock tables for the snapshot: a statement runs too long",
+        )
+        .source(error)
+        .hint(
+            "the global read lock waits for running statements while new writes wait for it: \
                  end the long statement (SHOW PROCESSLIST), or try again later",
-            ),
+        ),
         // ER_SPECIFIC_ACCESS_DENIED_ERROR
-        Some("1227" | "1045") => Error::config("lock tables for the snapshot: the right is missing")
-            .source(error)
-            .hint("GRANT RELOAD ON *.* to the account"),
+        Some("1227" | "1045") => {
+            Error::config("lock tables for the snapshot: the right is missing")
+                .source(error)
+                .hint("GRANT RELOAD ON *.* to the account")
+        }
         _ => error,
     }
 }
@@ -210,7 +220,9 @@ async fn open_xa(client: &mut SqlClient) -> Result<Vec<String>> {
         }
     };
     let listed = listed.map_err(|e| {
-        e.hint("GRANT XA_RECOVER_ADMIN ON *.* to the account, so that prepared transactions are seen")
+        e.hint(
+            "GRANT XA_RECOVER_ADMIN ON *.* to the account, so that prepared transactions are seen",
+        )
     })?;
     let flavor = client.flavor();
     let xid = |row: &TextRow| {
