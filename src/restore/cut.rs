@@ -11,8 +11,9 @@ use crate::segment::{EntryKind, TransactionRow};
 use serde::Serialize;
 use std::cmp::Ordering;
 
-/// A commit time less certain than this is asked about when it decides.
-const PRECISION_US: i64 = 1_000_000;
+/// A commit time less certain than this is asked about when it decides: a second, and what the
+/// clocks of source and writer may differ unnoticed.
+const PRECISION_US: i64 = 1_500_000;
 
 /// A transaction at an edge of the cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

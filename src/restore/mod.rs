@@ -7,6 +7,9 @@
 mod cut;
 mod load;
 mod plan;
+mod rows;
+mod spill;
+mod spool;
 mod target;
 
 pub use cut::{Cut, CutTransaction};

@@ -1,0 +1,195 @@
+//! The mark of an unfinished restore, kept on the target itself: a database of our own with what
+//! is being restored and how far each table is. A table's progress is in the same transaction as
+//! its rows, so a restore that was killed anywhere goes on without a row twice or missing (I8).
+//! The database is dropped when everything was verified.
+
+use crate::error::{Error, Result, Wrap};
+use crate::position::Seq;
+use crate::schema::TableId;
+use crate::segment::Fingerprint;
+use crate::source::SqlClient;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Our database on the target.
+pub(super) const DATABASE: &str = "tidelog_restore";
+
+/// What is being restored: a restore is resumed only by the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// Repository.
+    pub(super) repository_id: Uuid,
+    /// Timeline.
+    pub(super) timeline: u32,
+    /// Cut.
+    pub(super) seq: Seq,
+    /// [`TableFilter::describe`](super::TableFilter::describe).
+    pub(super) filter: String,
+}
+
+/// How far a restore is; each phase is repeated whole when it was not finished, but for rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Databases and tables are being created; no rows yet.
+    Schema,
+    /// Rows are being written.
+    Rows,
+    /// Views, routines, triggers and events are being created; then all is verified.
+    Objects,
+}
+
+impl Phase {
+    const ALL: [(Phase, &'static str); 3] = [
+        (Phase::Schema, "schema"),
+        (Phase::Rows, "rows"),
+        (Phase::Objects, "objects"),
+    ];
+
+    fn name(self) -> &'static str {
+        let found = Phase::ALL.iter().find(|(phase, _)| *phase == self);
+        found.map_or("", |(_, name)| name)
+    }
+}
+
+/// Progress of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TableProgress {
+    /// Rows that are committed on the target, in the order of the fold.
+    pub(super) rows_done: u64,
+    /// Fingerprint of the fold; set when all rows are there.
+    pub(super) finished: Option<Fingerprint>,
+}
+
+/// An unfinished restore, as the target remembers it.
+#[derive(Clone, Debug)]
+pub(super) struct Unfinished {
+    /// What was being restored.
+    pub(super) identity: Identity,
+    /// How far.
+    pub(super) phase: Phase,
+    /// Whether the target's own history was empty when it began.
+    pub(super) pristine: bool,
+    /// Tables that have begun.
+    pub(super) tables: BTreeMap<TableId, TableProgress>,
+}
+
+/// Reads the mark; `None` when there is none.
+///
+/// # Errors
+/// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the database is there and is
+/// not ours.
+pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
+    let sql = format!("SELECT 1 FROM information_schema.schemata WHERE schema_name = '{DATABASE}'");
+    if client.query_string(&sql).await?.is_none() {
+        return Ok(None);
+    }
+    let foreign = || {
+        Error::incompatible("read progress of a restore on the target")
+            .field("database", DATABASE)
+            .hint("if nothing else keeps data in this database, drop it on the target")
+    };
+    // Killed while the mark was being made: nothing else has been touched yet.
+    let sql = format!(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = '{DATABASE}'"
+    );
+    let made = client.query_rows(&sql).await?;
+    let begun = made.iter().flatten().all(|name| name.as_deref() == Some(b"progress"));
+    let sql = format!("SELECT identity, phase, pristine FROM {DATABASE}.run");
+    let run = match begun {
+        true => Ok(Vec::new()),
+        false => client.query_rows(&sql).await,
+    };
+    if run.as_ref().is_ok_and(Vec::is_empty) {
+        client.exec(&format!("DROP DATABASE {DATABASE}")).await?;
+        return Ok(None);
+    }
+    let run = run.map_err(|e| foreign().source(e))?;
+    let text = |cell: &Option<bytes::Bytes>| {
+        String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
+    };
+    let [[identity, phase, pristine]] = run.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
+        return Err(foreign());
+    };
+    let identity = serde_json::from_str(&text(identity)).wrap(foreign)?;
+    let phase = text(phase);
+    let phase = Phase::ALL.iter().find(|(_, name)| *name == phase);
+    let pristine = text(pristine) == "1";
+    let sql = format!("SELECT table_id, rows_done, fingerprint FROM {DATABASE}.progress");
+    let mut tables = BTreeMap::new();
+    for row in client.query_rows(&sql).await? {
+        let [id, rows_done, fingerprint] = row.as_slice() else {
+            return Err(foreign());
+        };
+        let finished = fingerprint.is_some().then(|| text(fingerprint).parse());
+        let progress = TableProgress {
+            rows_done: text(rows_done).parse().wrap(foreign)?,
+            finished: finished.transpose()?,
+        };
+        tables.insert(TableId::parse(&text(id))?, progress);
+    }
+    let (phase, _) = phase.ok_or_else(foreign)?;
+    Ok(Some(Unfinished { identity, phase: *phase, pristine, tables }))
+}
+
+/// Sets the mark before anything else is touched.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) async fn begin(
+    client: &mut SqlClient,
+    identity: &Identity,
+    pristine: bool,
+) -> Result<()> {
+    let identity = serde_json::to_string(identity).wrap(|| Error::internal("write progress"))?;
+    let name = Phase::Schema.name();
+    for sql in [
+        format!("CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4"),
+        format!(
+            "CREATE TABLE {DATABASE}.progress (table_id VARCHAR(64) NOT NULL PRIMARY KEY, \
+             rows_done BIGINT UNSIGNED NOT NULL, fingerprint VARCHAR(64)) ENGINE = InnoDB"
+        ),
+        format!(
+            "CREATE TABLE {DATABASE}.run (id INT NOT NULL PRIMARY KEY, identity LONGTEXT NOT NULL, \
+             phase VARCHAR(16) NOT NULL, pristine INT NOT NULL) ENGINE = InnoDB"
+        ),
+        format!(
+            "INSERT INTO {DATABASE}.run VALUES (1, CONVERT(X'{}' USING utf8mb4), '{name}', {})",
+            hex::encode(identity),
+            u8::from(pristine)
+        ),
+    ] {
+        client.exec(&sql).await?;
+    }
+    Ok(())
+}
+
+/// Enters a phase.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) async fn enter(client: &mut SqlClient, phase: Phase) -> Result<()> {
+    let name = phase.name();
+    client.exec(&format!("UPDATE {DATABASE}.run SET phase = '{name}'")).await
+}
+
+/// The statement that puts a table's progress into the open transaction.
+pub(super) fn statement(table: &TableId, progress: &TableProgress) -> String {
+    let rows = progress.rows_done;
+    let fingerprint = match progress.finished {
+        Some(fingerprint) => format!("'{fingerprint}'"),
+        None => "NULL".to_owned(),
+    };
+    format!(
+        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, fingerprint) \
+         VALUES ('{table}', {rows}, {fingerprint})"
+    )
+}
+
+/// Takes the mark away: the restore is complete and verified.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) async fn end(client: &mut SqlClient) -> Result<()> {
+    client.exec(&format!("DROP DATABASE {DATABASE}")).await
+}

@@ -1,0 +1,185 @@
+//! The target server: whether it fits, and sessions on it.
+
+use crate::binlog::write::{Stamp, binlog_statement, format_description};
+use crate::error::{Error, ErrorKind, Result};
+use crate::position::Flavor;
+use crate::runtime::Clock;
+use crate::source::{Endpoint, SqlClient, SqlSession};
+
+/// Server id in the headers of made events.
+const SERVER_ID: u32 = 1;
+
+/// What a restore needs to know of its target.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// How to reach it.
+    pub(super) endpoint: Endpoint,
+    /// Flavor.
+    pub(super) flavor: Flavor,
+    /// Version text.
+    pub(super) version: String,
+    /// `max_allowed_packet`.
+    pub(super) packet_bytes_max: usize,
+    /// Whether sessions may keep out of the binlog.
+    pub(super) quiet: bool,
+    /// Statements that set every session's neutral state.
+    session: Vec<String>,
+}
+
+impl Target {
+    /// Connects and looks at the server; gives the session it used, too.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the server is of another
+    /// flavor or would do more than store the rows; those of the connection.
+    pub(super) async fn open(
+        endpoint: &Endpoint,
+        flavor: Flavor,
+        source: &serde_json::Value,
+        notes: &mut Vec<String>,
+    ) -> Result<(Target, SqlClient)> {
+        let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+        if client.flavor() != flavor {
+            return Err(Error::incompatible("restore to a server of another flavor")
+                .field("source", flavor)
+                .field("target", client.flavor())
+                .field("version", client.version())
+                .hint("restore to a server of the source's flavor"));
+        }
+        if flavor == Flavor::MariaDb {
+            refuse_triggers(&mut client).await?;
+        }
+        let packet = client.query_string("SELECT @@session.max_allowed_packet").await?;
+        let packet = packet.and_then(|text| text.parse().ok());
+        let mut target = Target {
+            endpoint: endpoint.clone(),
+            flavor,
+            version: client.version().to_owned(),
+            packet_bytes_max: packet.unwrap_or(4 << 20),
+            quiet: false,
+            session: neutral_session(flavor),
+        };
+        for statement in &target.session {
+            client.exec(statement).await?;
+        }
+        let zone = source_time_zone(source);
+        let set_zone = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
+        match client.exec(&set_zone).await {
+            Ok(()) => target.session.push(set_zone),
+            Err(_) => notes.push(format!(
+                "the target does not know the source's time zone {zone}: generated columns were \
+                 computed in UTC"
+            )),
+        }
+        match client.exec("SET SESSION sql_log_bin = 0").await {
+            Ok(()) => {
+                target.quiet = true;
+                target.session.push("SET SESSION sql_log_bin = 0".to_owned());
+            }
+            Err(error) if error.kind() == ErrorKind::Config => notes.push(
+                "the account may not set sql_log_bin: the restore is in the target's own binlog"
+                    .to_owned(),
+            ),
+            Err(error) => return Err(error),
+        }
+        Ok((target, client))
+    }
+
+    /// Another session for ordinary SQL, in the same state.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(super) async fn connect(&self) -> Result<SqlClient> {
+        let session = SqlSession {
+            statements: self.session.clone(),
+            ..SqlSession::default()
+        };
+        SqlClient::connect(&self.endpoint, &session).await
+    }
+
+    /// A session that takes rows by `BINLOG` statements: it has been given the format
+    /// description, alone in a statement of its own and outside of a transaction (together with
+    /// rows MySQL refuses it and leaves the session broken).
+    ///
+    /// # Errors
+    /// Those of the connection; [`Config`](crate::error::ErrorKind::Config) when a right is
+    /// missing.
+    pub(super) async fn connect_writer(&self, clock: &Clock) -> Result<SqlClient> {
+        let mut client = self.connect().await?;
+        let event = format_description(&self.stamp(clock), &self.version);
+        let made = client.exec(&binlog_statement(&event)).await;
+        made.map_err(|e| match (e.kind(), self.flavor) {
+            (ErrorKind::Config, Flavor::MySql) => e.hint(
+                "grant BINLOG_ADMIN and SESSION_VARIABLES_ADMIN (or REPLICATION_APPLIER and INSERT) \
+                 to the account on the target",
+            ),
+            (ErrorKind::Config, Flavor::MariaDb) => {
+                e.hint("grant BINLOG REPLAY and BINLOG ADMIN to the account on the target")
+            }
+            _ => e,
+        })?;
+        if self.flavor == Flavor::MySql {
+            client.exec("SET gtid_next = 'AUTOMATIC'").await?;
+        }
+        Ok(client)
+    }
+
+    /// Headers of made events: the real time, for the session's NOW() stays at it.
+    pub(super) fn stamp(&self, clock: &Clock) -> Stamp {
+        Stamp {
+            flavor: self.flavor,
+            server_id: SERVER_ID,
+            timestamp_s: u32::try_from(clock.now_us() / 1_000_000).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A session in which nothing of the target's own configuration changes what rows become.
+fn neutral_session(flavor: Flavor) -> Vec<String> {
+    let mut list = vec![
+        "SET SESSION sql_mode = ''",
+        "SET SESSION lc_time_names = 'en_US'",
+        "SET SESSION foreign_key_checks = 0",
+        "SET SESSION unique_checks = 1",
+        "SET SESSION autocommit = 1",
+    ];
+    list.extend(match flavor {
+        Flavor::MySql => [
+            "SET SESSION sql_require_primary_key = 0",
+            "SET SESSION sql_generate_invisible_primary_key = 0",
+            "SET SESSION innodb_strict_mode = 0",
+        ],
+        Flavor::MariaDb => [
+            "SET SESSION binlog_annotate_row_events = 0",
+            "SET SESSION check_constraint_checks = 1",
+            "SET SESSION innodb_strict_mode = 0",
+        ],
+    });
+    list.into_iter().map(str::to_owned).collect()
+}
+
+/// Time zone in which the source computed stored generated columns.
+fn source_time_zone(source: &serde_json::Value) -> String {
+    let setting = |name: &str| {
+        let value = source.get("settings").and_then(|settings| settings.get(name));
+        value.and_then(serde_json::Value::as_str).map(str::to_owned)
+    };
+    let zone = match setting("time_zone").as_deref() {
+        Some("SYSTEM") => setting("system_time_zone"),
+        other => other.map(str::to_owned),
+    };
+    match zone.as_deref() {
+        None | Some("UTC" | "Etc/UTC" | "GMT" | "") => "+00:00".to_owned(),
+        Some(zone) => zone.to_owned(),
+    }
+}
+
+async fn refuse_triggers(client: &mut SqlClient) -> Result<()> {
+    let set = client.query_string("SELECT @@global.slave_run_triggers_for_rbr").await?;
+    match set.as_deref() {
+        None | Some("NO") => Ok(()),
+        Some(found) => Err(Error::incompatible("restore: the target fires triggers for row events")
+            .field("slave_run_triggers_for_rbr", found)
+            .hint("run on the target: SET GLOBAL slave_run_triggers_for_rbr = 'NO'")),
+    }
+}

@@ -1,0 +1,132 @@
+//! Folded rows as `BINLOG` statements: what one table sends to the target.
+//!
+//! Runs on a compute thread and hands finished statements to the connection through a bounded
+//! channel. Every statement is whole: a rows event without its end flag crashes MySQL 9.7.
+
+use super::rows::TableInput;
+use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement};
+use crate::change::RowsKind;
+use crate::error::{Error, Result};
+use crate::schema::TableVersion;
+use crate::segment::{Canonicalizer, Fingerprint};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Text of a statement is aimed at this length.
+const STATEMENT_BYTES: usize = 1_400_000;
+
+/// What limits and marks the statements for one target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StatementOptions {
+    /// What the events' headers say.
+    pub(super) stamp: Stamp,
+    /// `max_allowed_packet` of the target.
+    pub(super) packet_bytes_max: usize,
+    /// Rows that the target has already, from an earlier run of the same restore.
+    pub(super) skip: u64,
+}
+
+/// A statement with the rows of the table that are there once it is committed.
+#[derive(Debug)]
+pub(super) struct RowsStatement {
+    /// `BINLOG '...'`.
+    pub(super) sql: String,
+    /// Rows of the table up to and with this statement.
+    pub(super) rows_done: u64,
+}
+
+/// Folds a table and sends its statements; gives the fingerprint of all its rows, those skipped
+/// included.
+///
+/// # Errors
+/// As [`TableInput::fold`], and [`Incompatible`](crate::error::ErrorKind::Incompatible) when a
+/// row does not fit through the target's `max_allowed_packet`.
+pub(super) fn send(
+    input: &TableInput,
+    options: StatementOptions,
+    out: &mpsc::Sender<RowsStatement>,
+) -> Result<Fingerprint> {
+    let version = Arc::clone(input.version()?);
+    let plan = input.plan(version.version)?;
+    let canonical = Canonicalizer::new(Arc::clone(plan));
+    let mut cells = Vec::new();
+    let mut fingerprint = Fingerprint::default();
+    let mut sender = Sender {
+        options,
+        version: Arc::clone(&version),
+        builder: begin(&options, &version)?,
+        seen: 0,
+        out,
+    };
+    input
+        .fold(|image, copies| {
+            plan.layout().split(image, &mut cells)?;
+            let hash = canonical.hash(image, &cells)?;
+            for _ in 0..copies {
+                fingerprint.add(hash);
+                sender.row(image)?;
+            }
+            Ok(())
+        })
+        .and_then(|()| sender.flush())
+        .map_err(|e| match e.get("table") {
+            Some(_) => e,
+            None => e.field("table", &version.name),
+        })?;
+    Ok(fingerprint)
+}
+
+struct Sender<'a> {
+    options: StatementOptions,
+    version: Arc<TableVersion>,
+    builder: StatementBuilder,
+    /// Rows so far, those skipped included.
+    seen: u64,
+    out: &'a mpsc::Sender<RowsStatement>,
+}
+
+fn begin(options: &StatementOptions, version: &TableVersion) -> Result<StatementBuilder> {
+    StatementBuilder::begin(options.stamp, version, RowsKind::Write, FLAG_NO_FOREIGN_KEY_CHECKS)
+}
+
+impl Sender<'_> {
+    fn row(&mut self, image: &[u8]) -> Result<()> {
+        if self.seen < self.options.skip {
+            self.seen += 1;
+            return Ok(());
+        }
+        let limit = self.options.packet_bytes_max;
+        let alone = self.builder.statement_bytes_with(image.len());
+        if self.builder.rows() > 0 && alone > STATEMENT_BYTES.min(limit) {
+            self.flush()?;
+        }
+        let needed = self.builder.statement_bytes_with(image.len()).saturating_add(64);
+        if needed > limit {
+            return Err(Error::incompatible("write row: it is larger than the target accepts")
+                .field("table", &self.version.name)
+                .field("row_bytes", image.len())
+                .field("max_allowed_packet", limit)
+                .hint(format!(
+                    "run on the target: SET GLOBAL max_allowed_packet = {}, then restore with --resume",
+                    needed.div_ceil(1 << 20) << 20
+                )));
+        }
+        self.builder.push(image);
+        self.seen += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.builder.rows() == 0 {
+            return Ok(());
+        }
+        let next = begin(&self.options, &self.version)?;
+        let events = std::mem::replace(&mut self.builder, next).finish();
+        let statement = RowsStatement {
+            sql: binlog_statement(&events),
+            rows_done: self.seen,
+        };
+        let sent = self.out.blocking_send(statement);
+        sent.map_err(|_| Error::internal("write rows: the connection has stopped"))
+    }
+}
