@@ -75,20 +75,6 @@ pub(super) async fn plan(
     })
 }
 
-/// The base that an unfinished restore began with, and its cut, planned again.
-///
-/// # Errors
-/// As [`plan`].
-pub(super) async fn replan(
-    repo: &Repository,
-    timeline: &Timeline,
-    cut: Seq,
-    filter: &TableFilter,
-) -> Result<RestorePlan> {
-    let target = RestoreTarget::at(Moment::Seq(cut));
-    plan(repo, timeline, &target, filter).await
-}
-
 /// A cut with what was read to find it.
 struct Found {
     cut: Cut,

@@ -5,18 +5,25 @@
 //! [`RestoreReport`] (what was written and proven). Cut and plan are decided by pure functions.
 
 mod cut;
+mod data;
 mod load;
+mod objects;
 mod plan;
+mod progress;
 mod rows;
+mod run;
+mod server;
 mod spill;
 mod spool;
+mod statements;
 mod target;
+mod verify;
 
 pub use cut::{Cut, CutTransaction};
 pub use plan::{PlannedBase, PlannedTable, RestorePlan};
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manifest::Repository;
 use crate::segment::Fingerprint;
 use crate::source::Endpoint;
@@ -107,8 +114,7 @@ pub async fn run(
     target: &Endpoint,
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
-    let _ = (repo, target, options);
-    Err(Error::internal("restore is not built yet"))
+    run::Restore::new(repo, target, options).run().await
 }
 
 /// A time for people: RFC 3339 with microseconds, UTC.

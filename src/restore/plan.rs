@@ -9,7 +9,7 @@ use super::target::TableFilter;
 use crate::base::BaseFile;
 use crate::change::TransactionKind;
 use crate::error::{Error, Result};
-use crate::manifest::{BaseManifest, FileEntry, FileRole, MarkKind, SegmentManifest};
+use crate::manifest::{BaseManifest, FileEntry, FileRole, MarkKind, ObjectRef, SegmentManifest};
 use crate::position::{Flavor, Seq};
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{EntryKind, TransactionRow};
@@ -87,6 +87,9 @@ pub struct RestorePlan {
     pub predicted_seconds: u64,
     /// What the reader should know besides.
     pub notes: Vec<String>,
+    /// The schema objects of the base.
+    #[serde(skip)]
+    pub schema: ObjectRef,
     /// Version and settings of the source at the base, as recorded.
     #[serde(skip)]
     pub source: serde_json::Value,
@@ -148,6 +151,7 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
         tables,
         cut: input.cut,
         notes: Vec::new(),
+        schema: input.base.schema.clone(),
         source: input.base.source.clone(),
     })
 }

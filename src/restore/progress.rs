@@ -94,7 +94,10 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
         "SELECT table_name FROM information_schema.tables WHERE table_schema = '{DATABASE}'"
     );
     let made = client.query_rows(&sql).await?;
-    let begun = made.iter().flatten().all(|name| name.as_deref() == Some(b"progress"));
+    let begun = made
+        .iter()
+        .flatten()
+        .all(|name| name.as_deref() == Some(b"progress"));
     let sql = format!("SELECT identity, phase, pristine FROM {DATABASE}.run");
     let run = match begun {
         true => Ok(Vec::new()),
@@ -108,7 +111,8 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let text = |cell: &Option<bytes::Bytes>| {
         String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
     };
-    let [[identity, phase, pristine]] = run.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
+    let [[identity, phase, pristine]] = run.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]
+    else {
         return Err(foreign());
     };
     let identity = serde_json::from_str(&text(identity)).wrap(foreign)?;
@@ -129,7 +133,12 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
         tables.insert(TableId::parse(&text(id))?, progress);
     }
     let (phase, _) = phase.ok_or_else(foreign)?;
-    Ok(Some(Unfinished { identity, phase: *phase, pristine, tables }))
+    Ok(Some(Unfinished {
+        identity,
+        phase: *phase,
+        pristine,
+        tables,
+    }))
 }
 
 /// Sets the mark before anything else is touched.
@@ -170,7 +179,9 @@ pub(super) async fn begin(
 /// Those of the connection.
 pub(super) async fn enter(client: &mut SqlClient, phase: Phase) -> Result<()> {
     let name = phase.name();
-    client.exec(&format!("UPDATE {DATABASE}.run SET phase = '{name}'")).await
+    client
+        .exec(&format!("UPDATE {DATABASE}.run SET phase = '{name}'"))
+        .await
 }
 
 /// The statement that puts a table's progress into the open transaction.

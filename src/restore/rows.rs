@@ -153,11 +153,15 @@ impl TableInput {
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged or the history is
     /// impossible; errors of `each`.
     pub(super) fn fold(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
-        let mut runs = Vec::new();
-        for chain in chains(&self.base) {
-            runs.extend(self.base_runs(chain)?);
-        }
-        runs.extend(self.change_runs(runs.len())?);
+        let chains = chains(&self.base).into_iter();
+        let base: Result<_> = chains.map(|chain| self.base_runs(chain)).collect();
+        let changes = self
+            .changes
+            .iter()
+            .map(|file| self.runs_of(file, FileKind::Change));
+        let changes: Result<_> = changes.collect();
+        let mut runs = self.limit(base?)?;
+        runs.extend(self.limit(changes?)?);
         fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
             each(row.payload.get(row.index), row.copies)
         })
@@ -188,14 +192,9 @@ impl TableInput {
         (0..groups).map(run).collect()
     }
 
-    /// The runs of the changes; too many are condensed, neighbouring files together.
-    fn change_runs(&self, others: usize) -> Result<Vec<Run<'_, Images>>> {
-        let room = RUNS_MAX.saturating_sub(others).max(8);
-        let mut level: Vec<Vec<Run<'_, Images>>> = Vec::new();
-        for file in &self.changes {
-            level.push(self.runs_of(file, FileKind::Change)?);
-        }
-        while level.iter().map(Vec::len).sum::<usize>() > room && level.len() > 1 {
+    /// As many runs as there is room for: too many are condensed, neighbours together.
+    fn limit<'a>(&self, mut level: Vec<Vec<Run<'a, Images>>>) -> Result<Vec<Run<'a, Images>>> {
+        while level.iter().map(Vec::len).sum::<usize>() > RUNS_MAX && level.len() > 1 {
             let mut next = Vec::new();
             let mut group: Vec<Run<'_, Images>> = Vec::new();
             for mut runs in level {

@@ -35,7 +35,6 @@ impl Target {
     pub(super) async fn open(
         endpoint: &Endpoint,
         flavor: Flavor,
-        source: &serde_json::Value,
         notes: &mut Vec<String>,
     ) -> Result<(Target, SqlClient)> {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
@@ -49,7 +48,9 @@ impl Target {
         if flavor == Flavor::MariaDb {
             refuse_triggers(&mut client).await?;
         }
-        let packet = client.query_string("SELECT @@session.max_allowed_packet").await?;
+        let packet = client
+            .query_string("SELECT @@session.max_allowed_packet")
+            .await?;
         let packet = packet.and_then(|text| text.parse().ok());
         let mut target = Target {
             endpoint: endpoint.clone(),
@@ -62,19 +63,12 @@ impl Target {
         for statement in &target.session {
             client.exec(statement).await?;
         }
-        let zone = source_time_zone(source);
-        let set_zone = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
-        match client.exec(&set_zone).await {
-            Ok(()) => target.session.push(set_zone),
-            Err(_) => notes.push(format!(
-                "the target does not know the source's time zone {zone}: generated columns were \
-                 computed in UTC"
-            )),
-        }
         match client.exec("SET SESSION sql_log_bin = 0").await {
             Ok(()) => {
                 target.quiet = true;
-                target.session.push("SET SESSION sql_log_bin = 0".to_owned());
+                target
+                    .session
+                    .push("SET SESSION sql_log_bin = 0".to_owned());
             }
             Err(error) if error.kind() == ErrorKind::Config => notes.push(
                 "the account may not set sql_log_bin: the restore is in the target's own binlog"
@@ -83,6 +77,30 @@ impl Target {
             Err(error) => return Err(error),
         }
         Ok((target, client))
+    }
+
+    /// Takes the time zone in which the source computed stored generated columns: MySQL computes
+    /// them again.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(super) async fn take_time_zone(
+        &mut self,
+        client: &mut SqlClient,
+        source: &serde_json::Value,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        let zone = source_time_zone(source);
+        let statement = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
+        match client.exec(&statement).await {
+            Ok(()) => self.session.push(statement),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(_) => notes.push(format!(
+                "the target does not know the source's time zone {zone}: generated columns were \
+                 computed in UTC"
+            )),
+        }
+        Ok(())
     }
 
     /// Another session for ordinary SQL, in the same state.
@@ -161,7 +179,9 @@ fn neutral_session(flavor: Flavor) -> Vec<String> {
 /// Time zone in which the source computed stored generated columns.
 fn source_time_zone(source: &serde_json::Value) -> String {
     let setting = |name: &str| {
-        let value = source.get("settings").and_then(|settings| settings.get(name));
+        let value = source
+            .get("settings")
+            .and_then(|settings| settings.get(name));
         value.and_then(serde_json::Value::as_str).map(str::to_owned)
     };
     let zone = match setting("time_zone").as_deref() {
@@ -175,11 +195,15 @@ fn source_time_zone(source: &serde_json::Value) -> String {
 }
 
 async fn refuse_triggers(client: &mut SqlClient) -> Result<()> {
-    let set = client.query_string("SELECT @@global.slave_run_triggers_for_rbr").await?;
+    let set = client
+        .query_string("SELECT @@global.slave_run_triggers_for_rbr")
+        .await?;
     match set.as_deref() {
         None | Some("NO") => Ok(()),
-        Some(found) => Err(Error::incompatible("restore: the target fires triggers for row events")
-            .field("slave_run_triggers_for_rbr", found)
-            .hint("run on the target: SET GLOBAL slave_run_triggers_for_rbr = 'NO'")),
+        Some(found) => Err(Error::incompatible(
+            "restore: the target fires triggers for row events",
+        )
+        .field("slave_run_triggers_for_rbr", found)
+        .hint("run on the target: SET GLOBAL slave_run_triggers_for_rbr = 'NO'")),
     }
 }

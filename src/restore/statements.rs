@@ -86,7 +86,12 @@ struct Sender<'a> {
 }
 
 fn begin(options: &StatementOptions, version: &TableVersion) -> Result<StatementBuilder> {
-    StatementBuilder::begin(options.stamp, version, RowsKind::Write, FLAG_NO_FOREIGN_KEY_CHECKS)
+    StatementBuilder::begin(
+        options.stamp,
+        version,
+        RowsKind::Write,
+        FLAG_NO_FOREIGN_KEY_CHECKS,
+    )
 }
 
 impl Sender<'_> {
@@ -100,7 +105,10 @@ impl Sender<'_> {
         if self.builder.rows() > 0 && alone > STATEMENT_BYTES.min(limit) {
             self.flush()?;
         }
-        let needed = self.builder.statement_bytes_with(image.len()).saturating_add(64);
+        let needed = self
+            .builder
+            .statement_bytes_with(image.len())
+            .saturating_add(64);
         if needed > limit {
             return Err(Error::incompatible("write row: it is larger than the target accepts")
                 .field("table", &self.version.name)

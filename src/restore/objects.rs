@@ -1,0 +1,276 @@
+//! Creates what is not rows: databases and tables before them, views, routines, triggers and
+//! events after them. Triggers would fire for the rows, events would run; so they come last, and
+//! events come disabled.
+
+use super::target::TableFilter;
+use crate::error::{Error, Result, Wrap};
+use crate::position::Flavor;
+use crate::schema::{TableName, quote_identifier};
+use crate::source::{ObjectKind, SchemaObject, SqlClient, sql_error};
+use mysql_async::prelude::Queryable;
+
+/// The schema objects of a restore.
+#[derive(Clone, Debug)]
+pub(super) struct Objects {
+    /// Databases, sequences, tables: before the rows.
+    pub(super) before: Vec<SchemaObject>,
+    /// The rest: after them.
+    pub(super) after: Vec<SchemaObject>,
+}
+
+impl Objects {
+    /// Those of `all` that a filter takes, in their order of creation.
+    pub(super) fn choose(all: Vec<SchemaObject>, filter: &TableFilter) -> Objects {
+        let taken = |object: &SchemaObject| match object.kind {
+            ObjectKind::Database => false,
+            ObjectKind::Sequence | ObjectKind::Table | ObjectKind::View => {
+                filter.takes(&TableName::new(&object.db, &object.name))
+            }
+            ObjectKind::Trigger => object
+                .table
+                .as_ref()
+                .is_some_and(|table| filter.takes(&TableName::new(&object.db, table))),
+            _ => filter.takes_database(&object.db),
+        };
+        let chosen: Vec<&SchemaObject> = all.iter().filter(|object| taken(object)).collect();
+        let needed = |object: &&SchemaObject| match object.kind {
+            ObjectKind::Database => {
+                filter.takes_database(&object.db) || chosen.iter().any(|c| c.db == object.db)
+            }
+            _ => taken(object),
+        };
+        let early = |object: &SchemaObject| {
+            matches!(
+                object.kind,
+                ObjectKind::Database | ObjectKind::Sequence | ObjectKind::Table
+            )
+        };
+        let (before, after) = all.iter().filter(needed).cloned().partition(early);
+        Objects { before, after }
+    }
+
+    /// The databases, by name.
+    pub(super) fn databases(&self) -> impl Iterator<Item = &str> {
+        let databases = self
+            .before
+            .iter()
+            .filter(|o| o.kind == ObjectKind::Database);
+        databases.map(|object| object.name.as_str())
+    }
+}
+
+/// Refuses a target that has any of the databases.
+///
+/// # Errors
+/// [`Incompatible`](crate::error::ErrorKind::Incompatible), naming them.
+pub(super) async fn refuse_existing(client: &mut SqlClient, objects: &Objects) -> Result<()> {
+    let mut found = Vec::new();
+    for db in objects.databases() {
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.schemata WHERE BINARY schema_name = \
+             CONVERT(X'{}' USING utf8mb4)",
+            hex::encode(db)
+        );
+        if client.query_string(&sql).await?.as_deref() != Some("0") {
+            found.push(db.to_owned());
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::incompatible("restore: the target is not empty")
+        .field("databases", found.join(", "))
+        .hint("restore to a server that does not have these databases, or drop them there first"))
+}
+
+/// Drops the databases of a restore that had written no rows yet.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) async fn drop_databases(client: &mut SqlClient, objects: &Objects) -> Result<()> {
+    for db in objects.databases() {
+        let sql = format!("DROP DATABASE IF EXISTS {}", quote_identifier(db));
+        client.exec(&sql).await?;
+    }
+    Ok(())
+}
+
+/// Creates objects in order; `again` drops what an earlier, unfinished run created.
+///
+/// # Errors
+/// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the target refuses one, with the
+/// object's name.
+pub(super) async fn create(
+    client: &mut SqlClient,
+    flavor: Flavor,
+    objects: &[SchemaObject],
+    again: bool,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    for object in objects {
+        if object.broken {
+            notes.push(format!(
+                "{} {}.{} was broken on the source and is left out",
+                word(object.kind),
+                object.db,
+                object.name
+            ));
+            continue;
+        }
+        if again {
+            client.exec(&drop_statement(object)).await?;
+        }
+        create_one(client, flavor, object, notes)
+            .await
+            .map_err(|e| {
+                let name = format!("{}.{}", object.db, object.name);
+                let made = Error::incompatible("create schema object on the target");
+                let made = made.field("kind", word(object.kind)).field("name", name);
+                match e.kind() {
+                    crate::error::ErrorKind::Unavailable => e,
+                    _ => made
+                        .source(e)
+                        .hint("the target refuses it: see the cause, then --resume"),
+                }
+            })?;
+    }
+    Ok(())
+}
+
+async fn create_one(
+    client: &mut SqlClient,
+    flavor: Flavor,
+    object: &SchemaObject,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    // The object before may have left the session in its own character set.
+    client.exec("SET NAMES utf8mb4").await?;
+    for statement in object.session_statements(flavor, &object.db) {
+        client.exec(&statement).await?;
+    }
+    let mut statement = object.statement.clone();
+    let name = TableName::new(&object.db, &object.name).quoted();
+    if object.kind == ObjectKind::Event
+        && let Some(disabled) = disabled(&statement)
+    {
+        statement = disabled;
+        notes.push(format!(
+            "event {name} is restored disabled: ALTER EVENT {name} ENABLE"
+        ));
+    }
+    let created = client.conn().query_drop(statement).await;
+    created.map_err(|e| sql_error("run statement", e))?;
+    client.exec("SET NAMES utf8mb4").await?;
+    for statement in object.after_statements(&object.db) {
+        client.exec(&statement).await?;
+    }
+    if object.kind == ObjectKind::Event && is_enabled(client, object).await? {
+        client.exec(&format!("ALTER EVENT {name} DISABLE")).await?;
+    }
+    Ok(())
+}
+
+/// Whether an event could run: its text is searched for the word, the server knows.
+async fn is_enabled(client: &mut SqlClient, object: &SchemaObject) -> Result<bool> {
+    let sql = format!(
+        "SELECT status FROM information_schema.events WHERE event_schema = X'{}' AND event_name = \
+         CONVERT(X'{}' USING utf8mb4)",
+        hex::encode(&object.db),
+        hex::encode(&object.name)
+    );
+    Ok(client.query_string(&sql).await?.as_deref() == Some("ENABLED"))
+}
+
+fn word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Database => "database",
+        ObjectKind::Sequence => "sequence",
+        ObjectKind::Table => "table",
+        ObjectKind::Function => "function",
+        ObjectKind::Procedure => "procedure",
+        ObjectKind::Package => "package",
+        ObjectKind::PackageBody => "package body",
+        ObjectKind::View => "view",
+        ObjectKind::Trigger => "trigger",
+        ObjectKind::Event => "event",
+    }
+}
+
+fn drop_statement(object: &SchemaObject) -> String {
+    let name = TableName::new(&object.db, &object.name).quoted();
+    format!("DROP {} IF EXISTS {name}", word(object.kind).to_uppercase())
+}
+
+/// `CREATE EVENT .. ENABLE DO ..` as `.. DISABLE DO ..`; `None` when it is not enabled. The word
+/// is looked for where `SHOW CREATE EVENT` puts it, after ON COMPLETION and outside of quotes.
+fn disabled(statement: &[u8]) -> Option<Vec<u8>> {
+    let words = words(statement);
+    let text = |index: usize| {
+        words
+            .get(index)
+            .and_then(|(from, to)| statement.get(*from..*to))
+    };
+    let is = |index: usize, word: &str| {
+        text(index).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let at = (0..words.len()).find(|&i| is(i, "ON") && is(i + 1, "COMPLETION"))?;
+    let preserve = at + 2 + usize::from(is(at + 2, "NOT"));
+    if !is(preserve, "PRESERVE") || !is(preserve + 1, "ENABLE") {
+        return None;
+    }
+    let (from, to) = *words.get(preserve + 1)?;
+    Some([statement.get(..from)?, b"DISABLE", statement.get(to..)?].concat())
+}
+
+/// Where the bare words of a statement stand: runs of letters outside of quotes.
+fn words(statement: &[u8]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut quote: Option<u8> = None;
+    let mut start: Option<usize> = None;
+    for (at, byte) in statement.iter().copied().enumerate() {
+        match quote {
+            // A doubled quote closes and opens again, which comes to the same.
+            Some(open) if byte == open => quote = None,
+            Some(_) => {}
+            None if matches!(byte, b'`' | b'\'' | b'"') => {
+                found.extend(start.take().map(|from| (from, at)));
+                quote = Some(byte);
+            }
+            None if byte.is_ascii_alphabetic() => start = start.or(Some(at)),
+            None => found.extend(start.take().map(|from| (from, at))),
+        }
+    }
+    found.extend(start.map(|from| (from, statement.len())));
+    found
+}
+
+/// Unpacks and parses the schema file of a base.
+///
+/// # Errors
+/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is not whole.
+pub(super) fn read_schema(packed: &[u8]) -> Result<Vec<SchemaObject>> {
+    let file = zstd::stream::decode_all(packed).wrap(|| Error::corrupt("unpack schema of base"))?;
+    crate::source::parse_schema(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_status_word_of_an_event_changes() {
+        let event = |status: &str| {
+            format!(
+                "CREATE DEFINER=`a`@`%` EVENT `ON COMPLETION PRESERVE ENABLE` ON SCHEDULE EVERY 1 DAY \
+                 STARTS '2026-01-01 00:00:00' ON COMPLETION NOT PRESERVE {status} COMMENT 'x ENABLE' \
+                 DO SELECT 'ON COMPLETION PRESERVE ENABLE'"
+            )
+        };
+        let made = disabled(event("ENABLE").as_bytes()).expect("enabled");
+        assert_eq!(String::from_utf8(made).expect("text"), event("DISABLE"));
+        assert!(disabled(event("DISABLE").as_bytes()).is_none());
+        assert!(disabled(event("DISABLE ON SLAVE").as_bytes()).is_none());
+        let preserve = event("ENABLE").replacen("NOT PRESERVE", "PRESERVE", 1);
+        assert!(disabled(preserve.as_bytes()).is_some());
+    }
+}

@@ -1,0 +1,305 @@
+//! Carries a plan out: mark, schema, rows, other objects, proof, unmark.
+//!
+//! The mark ([`progress`]) is set before anything is touched and taken away after every table
+//! was read back and found equal. Whatever ends the process in between, the target says what it
+//! is, and `--resume` goes on from there (I8).
+
+use super::data::{Writer, write_all};
+use super::objects::{self, Objects};
+use super::plan::RestorePlan;
+use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
+use super::server::Target;
+use super::{RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, load, target, verify};
+use crate::error::{Error, Result};
+use crate::manifest::{Repository, Timeline};
+use crate::position::{Flavor, GtidSet};
+use crate::runtime::{Clock, Compute};
+use crate::schema::TableId;
+use crate::segment::Fingerprint;
+use crate::source::{Endpoint, ObjectKind, SqlClient};
+use std::collections::BTreeMap;
+
+/// One restore.
+pub(super) struct Restore<'a> {
+    repo: &'a Repository,
+    endpoint: &'a Endpoint,
+    options: &'a RestoreOptions,
+    notes: Vec<String>,
+}
+
+impl<'a> Restore<'a> {
+    /// Of the repository to a server.
+    pub(super) fn new(
+        repo: &'a Repository,
+        endpoint: &'a Endpoint,
+        options: &'a RestoreOptions,
+    ) -> Restore<'a> {
+        Restore {
+            repo,
+            endpoint,
+            options,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Restores and verifies.
+    ///
+    /// # Errors
+    /// As [`super::run`].
+    pub(super) async fn run(mut self) -> Result<RestoreReport> {
+        let timeline = load::timeline(self.repo, self.options.timeline).await?;
+        let opened = Target::open(self.endpoint, timeline.flavor, &mut self.notes).await;
+        let (mut target, mut client) = opened?;
+        let unfinished = self.unfinished(&mut client, &timeline).await?;
+        let plan = self.plan(&timeline, unfinished.as_ref()).await?;
+        let zone = target.take_time_zone(&mut client, &plan.source, &mut self.notes);
+        zone.await?;
+        let packed = self.repo.get_object(&plan.schema).await?;
+        let objects = Objects::choose(objects::read_schema(&packed)?, &self.options.filter);
+        refuse_undefined(&plan, &objects)?;
+        let state = match unfinished {
+            Some(state) => state,
+            None => self.begin(&mut client, &timeline, &plan, &objects).await?,
+        };
+        self.schema(&target, &mut client, &objects, &state).await?;
+        let fingerprints = self.rows(&target, &mut client, &plan, &state).await?;
+        self.objects(&target, &objects, &state).await?;
+        let compute = Compute::per_core();
+        let jobs = self.options.jobs;
+        verify::verify(self.endpoint, &plan, &fingerprints, jobs, &compute).await?;
+        self.gtids(&mut client, &target, &plan, state.pristine)
+            .await?;
+        progress::end(&mut client).await?;
+        client.close().await;
+        Ok(self.report(plan, &fingerprints))
+    }
+
+    /// The restore that the target holds, where it may be gone on with.
+    async fn unfinished(
+        &mut self,
+        client: &mut SqlClient,
+        timeline: &Timeline,
+    ) -> Result<Option<Unfinished>> {
+        let Some(state) = progress::read(client).await? else {
+            if self.options.resume {
+                self.notes
+                    .push("there was nothing to resume: restored from the start".to_owned());
+            }
+            return Ok(None);
+        };
+        let refused = |what: &'static str| {
+            Error::incompatible(what)
+                .field("database", progress::DATABASE)
+                .field("cut", state.identity.seq)
+        };
+        if !self.options.resume {
+            return Err(
+                refused("restore: the target holds an unfinished restore").hint(
+                    "go on with --resume, or drop the restored databases and tidelog_restore there",
+                ),
+            );
+        }
+        let same = state.identity.repository_id == self.repo.header().repository_id
+            && state.identity.timeline == timeline.timeline
+            && state.identity.filter == self.options.filter.describe();
+        if !same {
+            return Err(
+                refused("resume restore: the target holds another one").hint(
+                    "resume with the repository, timeline and tables of the restore that was begun",
+                ),
+            );
+        }
+        Ok(Some(state))
+    }
+
+    async fn plan(
+        &mut self,
+        timeline: &Timeline,
+        unfinished: Option<&Unfinished>,
+    ) -> Result<RestorePlan> {
+        let target = match unfinished {
+            // What the moment meant was decided when the restore was begun.
+            Some(state) => RestoreTarget::at(target::Moment::Seq(state.identity.seq)),
+            None => self.options.target.clone(),
+        };
+        load::plan(self.repo, timeline, &target, &self.options.filter).await
+    }
+
+    async fn begin(
+        &mut self,
+        client: &mut SqlClient,
+        timeline: &Timeline,
+        plan: &RestorePlan,
+        objects: &Objects,
+    ) -> Result<Unfinished> {
+        objects::refuse_existing(client, objects).await?;
+        let identity = Identity {
+            repository_id: self.repo.header().repository_id,
+            timeline: timeline.timeline,
+            seq: plan.cut.seq,
+            filter: self.options.filter.describe(),
+        };
+        let pristine = is_pristine(client).await?;
+        progress::begin(client, &identity, pristine).await?;
+        Ok(Unfinished {
+            identity,
+            phase: Phase::Schema,
+            pristine,
+            tables: BTreeMap::new(),
+        })
+    }
+
+    async fn schema(
+        &mut self,
+        target: &Target,
+        client: &mut SqlClient,
+        objects: &Objects,
+        state: &Unfinished,
+    ) -> Result<()> {
+        if state.phase > Phase::Schema {
+            return Ok(());
+        }
+        // They are ours: before the mark was set, the target did not have them.
+        objects::drop_databases(client, objects).await?;
+        let mut session = target.connect().await?;
+        let flavor = target.flavor;
+        objects::create(
+            &mut session,
+            flavor,
+            &objects.before,
+            false,
+            &mut self.notes,
+        )
+        .await?;
+        session.close().await;
+        progress::enter(client, Phase::Rows).await
+    }
+
+    async fn rows(
+        &mut self,
+        target: &Target,
+        client: &mut SqlClient,
+        plan: &RestorePlan,
+        state: &Unfinished,
+    ) -> Result<BTreeMap<TableId, Fingerprint>> {
+        let jobs = self.options.jobs.max(1);
+        let writer = Writer {
+            repo: self.repo.clone(),
+            target: target.clone(),
+            clock: Clock::system(),
+            compute: Compute::new(jobs),
+            cut: plan.cut.seq,
+        };
+        let done: &BTreeMap<TableId, TableProgress> = &state.tables;
+        let fingerprints = Box::pin(write_all(&writer, plan, jobs, done)).await?;
+        if state.phase < Phase::Objects {
+            progress::enter(client, Phase::Objects).await?;
+        }
+        Ok(fingerprints)
+    }
+
+    async fn objects(
+        &mut self,
+        target: &Target,
+        objects: &Objects,
+        state: &Unfinished,
+    ) -> Result<()> {
+        let again = state.phase == Phase::Objects;
+        let mut session = target.connect().await?;
+        let flavor = target.flavor;
+        objects::create(&mut session, flavor, &objects.after, again, &mut self.notes).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Lets a target that has no history of its own join the source's replication, or says how.
+    async fn gtids(
+        &mut self,
+        client: &mut SqlClient,
+        target: &Target,
+        plan: &RestorePlan,
+        pristine: bool,
+    ) -> Result<()> {
+        let gtids = &plan.cut.gtids;
+        if gtids.is_empty() || !self.options.filter.is_everything() {
+            return Ok(());
+        }
+        let statement = match gtids {
+            GtidSet::MySql(set) => format!("SET GLOBAL gtid_purged = '{set}'"),
+            GtidSet::MariaDb(set) => format!("SET GLOBAL gtid_slave_pos = '{set}'"),
+        };
+        if pristine && target.quiet && client.exec(&statement).await.is_ok() {
+            self.notes.push(format!(
+                "the target can replicate from the cut on: {statement}"
+            ));
+            return Ok(());
+        }
+        self.notes.push(format!(
+            "the target has transactions of its own and cannot replicate from the source as it \
+             is; the cut is: {statement}"
+        ));
+        Ok(())
+    }
+
+    fn report(
+        self,
+        plan: RestorePlan,
+        fingerprints: &BTreeMap<TableId, Fingerprint>,
+    ) -> RestoreReport {
+        let restored = |table: &super::PlannedTable| {
+            let fingerprint = fingerprints
+                .get(&table.table_id)
+                .copied()
+                .unwrap_or_default();
+            RestoredTable {
+                db: table.name.db.clone(),
+                table: table.name.table.clone(),
+                rows: fingerprint.rows,
+                fingerprint,
+            }
+        };
+        let tables: Vec<RestoredTable> = plan.tables.iter().map(restored).collect();
+        RestoreReport {
+            rows: tables.iter().map(|t| t.rows).sum(),
+            tables,
+            plan,
+            notes: self.notes,
+        }
+    }
+}
+
+/// Whether the server has no transaction of its own yet.
+async fn is_pristine(client: &mut SqlClient) -> Result<bool> {
+    let names: &[&str] = match client.flavor() {
+        Flavor::MySql => &["gtid_executed"],
+        Flavor::MariaDb => &["gtid_binlog_pos", "gtid_slave_pos"],
+    };
+    for name in names {
+        let set = client
+            .query_string(&format!("SELECT @@global.{name}"))
+            .await?;
+        if set.is_some_and(|set| !set.trim().is_empty()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Every table of the plan must have a definition to be created from.
+fn refuse_undefined(plan: &RestorePlan, objects: &Objects) -> Result<()> {
+    for table in &plan.tables {
+        let defined = objects.before.iter().any(|object| {
+            object.kind != ObjectKind::Database
+                && object.db == table.name.db
+                && object.name == table.name.table
+        });
+        if !defined {
+            return Err(
+                Error::corrupt("restore: the base has no definition of a table")
+                    .field("table", &table.name)
+                    .field("object", &plan.schema.object),
+            );
+        }
+    }
+    Ok(())
+}
