@@ -292,9 +292,11 @@ fn heartbeat(flavor: Flavor, taken: &Taken) -> Option<(&[u8], u64)> {
     let (mut file, mut offset) = (None, None);
     while !cursor.is_empty() {
         let field = cursor.u8()?;
+        if field == 0 {
+            break;
+        }
         let value = cursor.lenenc_bytes()?;
         match field {
-            0 => break,
             1 => file = Some(value),
             2 => offset = Some(super::cursor::Cursor::new(value).lenenc()?),
             _ => {}

@@ -156,7 +156,7 @@ impl Stage<'_> {
         let tables = known(&catalogue, snapshot.tables)?;
         let read = self.read_all(workers, tables).await?;
         let objects = snapshot.objects;
-        self.write(timeline, read, &render_schema(&objects), &catalogue, &watch)
+        self.write(timeline, read, &render_schema(catalogue.flavor(), &objects)?, &catalogue, &watch)
             .await
     }
 
