@@ -99,7 +99,10 @@ fn only_tests_panic() {
             "src/log/a.rs",
             "/* panic! */ fn f<'a>() -> &'a str { r#\"panic!\"# } // dbg!",
         ),
-        ("src/log/a.rs", "fn f() { should_panic!() }"),
+        (
+            "src/log/a.rs",
+            "fn f() { should_panic!(); parser.expect(&[\"ON\"]) }",
+        ),
     ];
     holds(no_panics, &bad, &good);
 }

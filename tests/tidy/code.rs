@@ -59,7 +59,8 @@ pub(crate) fn tree() -> Vec<Source> {
     files
 }
 
-/// Blanks comments and the inside of string and character literals; lines stay where they are.
+/// Blanks comments and the inside of string and character literals; lines and quotes stay where
+/// they are.
 pub(crate) fn plain(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
@@ -90,11 +91,8 @@ pub(crate) fn plain(text: &str) -> String {
             continue;
         }
         let end = end.min(chars.len());
-        out.extend(
-            chars[i..end]
-                .iter()
-                .map(|c| if *c == '\n' { '\n' } else { ' ' }),
-        );
+        let shown = |c: char| if matches!(c, '\n' | '"') { c } else { ' ' };
+        out.extend(chars[i..end].iter().map(|c| shown(*c)));
         i = end;
     }
     out

@@ -99,7 +99,7 @@ pub(crate) fn file_head(sources: &[Source]) -> Vec<String> {
 
 pub(crate) const PANICS: [&str; 7] = [
     ".unwrap()",
-    ".expect(",
+    ".expect(\"",
     "panic!",
     "todo!",
     "unimplemented!",
