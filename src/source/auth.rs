@@ -242,8 +242,9 @@ impl Plugin {
                 return Err(Error::config("log in: authentication plugin refused")
                     .field("plugin", name)
                     .hint(
-                        "give the account caching_sha2_password, mysql_native_password or \
-                         ed25519; plugins that send the password in clear are never used",
+                        "check the user name (MySQL answers like this for unknown ones, too), or give \
+                         the account caching_sha2_password, mysql_native_password or ed25519; \
+                         plugins that send the password in clear are never used",
                     ));
             }
         };

@@ -239,9 +239,7 @@ impl ReplicaConnection {
     async fn request(&mut self, from: &DumpFrom) -> Result<Vec<u8>> {
         let id = self.options.server_id;
         match (self.flavor(), from) {
-            (Flavor::MySql, DumpFrom::Gtid(GtidSet::MySql(set))) => {
-                Ok(gtid_request(id, "", FIRST_OFFSET, set))
-            }
+            (Flavor::MySql, DumpFrom::Gtid(GtidSet::MySql(set))) => Ok(gtid_request(id, set)),
             (Flavor::MariaDb, DumpFrom::Gtid(GtidSet::MariaDb(set))) => {
                 for statement in [
                     format!("SET @slave_connect_state='{set}'"),
@@ -262,15 +260,12 @@ impl ReplicaConnection {
                     .field("position", at)
                     .hint("give a file name and an offset of 4 or more"))
             }
-            (flavor, DumpFrom::Position(at)) => match (u32::try_from(at.offset), flavor) {
-                (Ok(offset), _) => Ok(position_request(id, &at.file, offset)),
-                // Its offset has 64 bits; an empty set leaves nothing out.
-                (Err(_), Flavor::MySql) => {
-                    let none = MySqlGtidSet::default();
-                    Ok(gtid_request(id, &at.file, at.offset, &none))
-                }
-                (Err(_), Flavor::MariaDb) => Err(Error::incompatible(
-                    "start dump: MariaDB cannot be asked for an offset over 4 GiB",
+            (_, DumpFrom::Position(at)) => match u32::try_from(at.offset) {
+                Ok(offset) => Ok(position_request(id, &at.file, offset)),
+                // MySQL's other command has room for it, but then sends the format description
+                // with a position of its own, as if it stood there.
+                Err(_) => Err(Error::incompatible(
+                    "start dump: an offset over 4 GiB cannot be asked for",
                 )
                 .field("position", at)
                 .hint("start by GTID, or at the start of the file")),
@@ -296,14 +291,14 @@ fn position_request(server_id: u32, file: &str, offset: u32) -> Vec<u8> {
     out
 }
 
-fn gtid_request(server_id: u32, file: &str, offset: u64, set: &MySqlGtidSet) -> Vec<u8> {
+fn gtid_request(server_id: u32, set: &MySqlGtidSet) -> Vec<u8> {
     let set = set.encode();
     let mut out = vec![COM_BINLOG_DUMP_GTID];
     out.extend_from_slice(&DUMP_FLAGS.to_le_bytes());
     out.extend_from_slice(&server_id.to_le_bytes());
-    out.extend_from_slice(&(file.len() as u32).to_le_bytes());
-    out.extend_from_slice(file.as_bytes());
-    out.extend_from_slice(&offset.to_le_bytes());
+    // No file name: the source finds the file.
+    out.extend_from_slice(&0_u32.to_le_bytes());
+    out.extend_from_slice(&FIRST_OFFSET.to_le_bytes());
     out.extend_from_slice(&(set.len() as u32).to_le_bytes());
     out.extend_from_slice(&set);
     out
@@ -319,7 +314,7 @@ mod tests {
             position_request(0x0102_0304, "b.1", 0x0A0B),
             b"\x12\x0b\x0a\0\0\x02\0\x04\x03\x02\x01b.1"
         );
-        let empty = gtid_request(7, "", 4, &MySqlGtidSet::default());
+        let empty = gtid_request(7, &MySqlGtidSet::default());
         let wanted = b"\x1e\x02\0\x07\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0";
         assert_eq!(empty, wanted);
     }

@@ -297,7 +297,8 @@ pub fn sql_error(what: &'static str, error: mysql_async::Error) -> Error {
                 DriverError::UnknownAuthPlugin { .. }
                 | DriverError::MysqlOldPasswordDisabled
                 | DriverError::CleartextPluginDisabled => Error::config(what).hint(
-                    "give the account caching_sha2_password, mysql_native_password or ed25519",
+                    "check the user name (MySQL answers like this for unknown ones, too), or give \
+                     the account caching_sha2_password, mysql_native_password or ed25519",
                 ),
                 DriverError::NoKeyFound => Error::config(what).hint("give a PEM file by ssl-key"),
                 _ => Error::internal(what),
