@@ -318,4 +318,21 @@ mod tests {
         let wanted = b"\x1e\x02\0\x07\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0";
         assert_eq!(empty, wanted);
     }
+
+    /// The set as `mysqlbinlog` 9.7.4 sends it with `--exclude-gtids`.
+    #[test]
+    fn tagged_sets_are_encoded_as_the_servers_own_client_does() {
+        let uuid = "ab66e362-e4e5-11f1-98a5-02fc00000001";
+        let set: MySqlGtidSet = format!("{uuid}:1-4:b:1:tag_a:1-2").parse().expect("a set");
+        let one = "ab66e362e4e511f198a502fc00000001";
+        let wanted = [
+            "0103000000000001",
+            &format!("{one}00010000000000000001000000000000000500000000000000"),
+            &format!("{one}0262010000000000000001000000000000000200000000000000"),
+            &format!("{one}0a7461675f61010000000000000001000000000000000300000000000000"),
+        ];
+        let request = gtid_request(0, &set);
+        assert_eq!(hex::encode(request.split_at(23).1), wanted.concat());
+        assert_eq!(request.get(19..23), Some(&137_u32.to_le_bytes()[..]));
+    }
 }

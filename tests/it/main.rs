@@ -10,4 +10,7 @@ mod json;
 mod row_values;
 mod s3;
 mod servers;
+mod source_login;
+mod source_refusal;
+mod source_stream;
 mod support;
