@@ -156,8 +156,14 @@ impl Stage<'_> {
         let tables = known(&catalogue, snapshot.tables)?;
         let read = self.read_all(workers, tables).await?;
         let objects = snapshot.objects;
-        self.write(timeline, read, &render_schema(catalogue.flavor(), &objects)?, &catalogue, &watch)
-            .await
+        self.write(
+            timeline,
+            read,
+            &render_schema(catalogue.flavor(), &objects)?,
+            &catalogue,
+            &watch,
+        )
+        .await
     }
 
     async fn seq_of(&self, timeline: u32, point: &SnapshotPoint) -> Result<Seq> {
