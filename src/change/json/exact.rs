@@ -83,24 +83,27 @@ impl Walk<'_> {
         // Implies that the count fits the image, before anything is looped over.
         bytes.get(..header)?;
 
-        let keys = if object {
-            Some(Keys::read(bytes, layout, count, header)?)
+        let key_bytes = if object {
+            keys_in_place(bytes, layout, count, header)?
         } else {
-            None
+            0
         };
-        let (mut end, key_bytes) = match &keys {
-            Some(keys) => (header + keys.bytes, keys.bytes),
-            None => (header, 0),
-        };
+        let mut end = header + key_bytes;
         let mut small = small_header + key_bytes;
         self.out.push(if object { '{' } else { '[' });
         let mut key_at = header;
+        let mut previous: Option<&str> = None;
         let first_entry = header - count * layout.value_entry_bytes();
         for index in 0..count {
             push_separator(index, self.out);
-            if keys.is_some() {
-                let key = Keys::key(bytes, layout, index, key_at)?;
-                key_at += key.len();
+            if object {
+                let length = key_length(bytes, layout, index)?;
+                let key = std::str::from_utf8(bytes.get(key_at..key_at + length)?).ok()?;
+                if previous.is_some_and(|previous| key_order(previous, key).is_ge()) {
+                    return None;
+                }
+                previous = Some(key);
+                key_at += length;
                 push_string(key, self.out);
                 self.out.push_str(": ");
             }
@@ -207,36 +210,21 @@ impl Walk<'_> {
     }
 }
 
-/// Keys of an object, all in place and in order.
-struct Keys {
-    /// Their bytes together.
-    bytes: usize,
-}
-
-impl Keys {
-    fn read(bytes: &[u8], layout: Layout, count: usize, header: usize) -> Option<Keys> {
-        let mut at = header;
-        let mut previous: Option<&str> = None;
-        for index in 0..count {
-            let key = Keys::key(bytes, layout, index, at)?;
-            if previous.is_some_and(|previous| key_order(previous, key).is_ge()) {
-                return None;
-            }
-            at += key.len();
-            previous = Some(key);
-        }
-        Some(Keys { bytes: at - header })
-    }
-
-    /// The key at `index`, if it stands at `at`.
-    fn key(bytes: &[u8], layout: Layout, index: usize, at: usize) -> Option<&str> {
+/// Bytes of all keys of an object, if they stand one after the other behind the header.
+fn keys_in_place(bytes: &[u8], layout: Layout, count: usize, header: usize) -> Option<usize> {
+    let mut at = header;
+    for index in 0..count {
         let entry = layout.offset_bytes() * 2 + index * layout.key_entry_bytes();
-        let offset = layout.offset(bytes, entry)?;
-        let length = bytes.get(entry + layout.offset_bytes()..entry + layout.key_entry_bytes())?;
-        let length = usize::try_from(unsigned(length)).ok()?;
-        if offset != at {
+        if layout.offset(bytes, entry)? != at {
             return None;
         }
-        std::str::from_utf8(bytes.get(at..at + length)?).ok()
+        at += key_length(bytes, layout, index)?;
     }
+    Some(at - header)
+}
+
+fn key_length(bytes: &[u8], layout: Layout, index: usize) -> Option<usize> {
+    let entry = layout.offset_bytes() * 2 + index * layout.key_entry_bytes();
+    let length = bytes.get(entry + layout.offset_bytes()..entry + layout.key_entry_bytes())?;
+    usize::try_from(unsigned(length)).ok()
 }
