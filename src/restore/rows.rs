@@ -384,3 +384,6 @@ impl BatchMapper {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

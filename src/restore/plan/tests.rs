@@ -1,1 +1,337 @@
+//! Plans of made-up manifests: what is read, and what is refused.
 
+use super::*;
+use crate::error::ErrorKind;
+use crate::manifest::{
+    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, FileOrder, Mark, ObjectRef, OpenXa, Sha256,
+};
+use crate::position::{BinlogPosition, GtidSet};
+use crate::segment::RowOrder;
+use uuid::Uuid;
+
+fn id(n: u32) -> TableId {
+    TableId::allocate(1, Seq(1), n)
+}
+
+fn version(n: u32, number: u32, since: i64) -> Arc<TableVersion> {
+    Arc::new(TableVersion {
+        table_id: id(n),
+        version: number,
+        since: Seq(since),
+        name: TableName::new("db", format!("t{n}")),
+        flavor: Flavor::MariaDb,
+        columns: Vec::new(),
+        key: Vec::new(),
+        field_id_max: 0,
+        raw_table_map: Vec::new(),
+        definition: None,
+    })
+}
+
+fn object(name: &str) -> ObjectRef {
+    ObjectRef {
+        object: name.to_owned(),
+        length: 1,
+        crc32: Crc32(0),
+        sha256: Sha256([0; 32]),
+    }
+}
+
+fn gtids(text: &str) -> GtidSet {
+    GtidSet::parse(Flavor::MariaDb, text).expect("gtids")
+}
+
+/// Tables 1 and 2, exact at entries 10 and 8, two rows each.
+fn base() -> BaseManifest {
+    let table = |n, exact: i64| BaseTable {
+        table_id: id(n),
+        version: 1,
+        name: TableName::new("db", format!("t{n}")),
+        exact_from_seq: Seq(exact),
+        rows: 2,
+        fingerprint: 0,
+        auto_increment: None,
+    };
+    BaseManifest {
+        timeline: 1,
+        seq: Seq(10),
+        attempt: 0,
+        apply_from_seq: Seq(9),
+        created_us: 0,
+        origin: BaseOrigin::Snapshot,
+        writer_id: Uuid::nil(),
+        gtids: gtids("0-1-10"),
+        position: BinlogPosition::new("b.000001", 4),
+        commit_time: CommitTimes::default(),
+        source: serde_json::Value::Null,
+        tables: vec![table(1, 10), table(2, 8)],
+        sequences: Vec::new(),
+        open_xa: Vec::new(),
+        files: object("files.parquet"),
+        views: object("views.sql"),
+        schema: object("schema.sql.zst"),
+        catalog: object("catalog"),
+        complete: true,
+        requires: Vec::new(),
+    }
+}
+
+fn base_files() -> Vec<BaseFile> {
+    let file = |n: u32| BaseFile {
+        name: TableName::new("db", format!("t{n}")),
+        table_id: id(n),
+        version: 1,
+        object: format!("tables/{n}"),
+        offset: 0,
+        bytes: 100,
+        rows: 2,
+        key_min: None,
+        key_max: None,
+        crc32: 0,
+        sha256: [0; 32],
+        fingerprint: 0,
+        order: RowOrder::Sorted,
+    };
+    vec![file(1), file(2)]
+}
+
+fn changes(table: u32, number: u32, (first, last): (i64, i64)) -> FileEntry {
+    FileEntry {
+        role: FileRole::Changes,
+        table_id: Some(id(table)),
+        version: Some(number),
+        part: 0,
+        object: format!("changes-{table}-{first}"),
+        offset: 0,
+        length: 10,
+        rows: 5,
+        crc32: Crc32(0),
+        sha256: Sha256([0; 32]),
+        order: FileOrder::Key,
+        key_min: None,
+        key_max: None,
+        seq_first: Seq(first),
+        seq_last: Seq(last),
+    }
+}
+
+fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
+    SegmentManifest {
+        timeline: 1,
+        seq_first: Seq(first),
+        seq_last: Seq(last),
+        prev_sha256: None,
+        epoch: 1,
+        writer_id: Uuid::nil(),
+        created_us: 0,
+        gtids_added: gtids(""),
+        gtids_through: gtids(""),
+        position_first: BinlogPosition::new("b.000001", 4),
+        position_last: BinlogPosition::new("b.000001", 4),
+        commit_time: CommitTimes::default(),
+        covered_through_us: None,
+        source: serde_json::Value::Null,
+        format_description: Vec::new(),
+        tables: Vec::new(),
+        retired: Vec::new(),
+        files,
+        transactions: 0,
+        rows: 0,
+        marks: Vec::new(),
+        barriers: Vec::new(),
+        open_xa: Vec::new(),
+        catalog: None,
+        requires: Vec::new(),
+    }
+}
+
+struct Case {
+    base: BaseManifest,
+    segments: Vec<SegmentManifest>,
+    versions: Vec<Arc<TableVersion>>,
+    filter: TableFilter,
+    cut: i64,
+}
+
+impl Case {
+    /// Segments 1-9, 10-19 and 20-29, table 1 changed in the last two, table 2 in all; cut 25.
+    fn new() -> Case {
+        let two = |first, last| changes(2, 1, (first, last));
+        Case {
+            base: base(),
+            segments: vec![
+                segment(1, 9, vec![two(2, 8)]),
+                segment(10, 19, vec![changes(1, 1, (10, 12)), two(15, 15)]),
+                segment(20, 29, vec![changes(1, 1, (20, 28)), two(26, 27)]),
+            ],
+            versions: vec![version(1, 1, 1), version(2, 1, 1)],
+            filter: TableFilter::default(),
+            cut: 25,
+        }
+    }
+
+    fn barrier(mut self, seq: i64, table: Option<u32>) -> Case {
+        let segment = self.segments.iter_mut().find(|s| s.contains(Seq(seq)));
+        segment.expect("segment").barriers.push(Barrier {
+            seq: Seq(seq),
+            table: table.map(id),
+            reason: "ddl after the base".to_owned(),
+            statement: Some("ALTER TABLE t".to_owned()),
+        });
+        self
+    }
+
+    fn only(mut self, table: &str) -> Case {
+        self.filter = TableFilter::new(&[], &[table.to_owned()]).expect("filter");
+        self
+    }
+
+    fn plan(&self) -> Result<RestorePlan> {
+        let versions = self
+            .versions
+            .iter()
+            .map(|v| ((v.table_id.clone(), v.version), Arc::clone(v)));
+        let segments: Vec<_> = self.segments.iter().cloned().map(Arc::new).collect();
+        decide(PlanInput {
+            base: &self.base,
+            base_files: base_files(),
+            versions: &versions.collect(),
+            segments: &segments,
+            last_entries: &[],
+            cut: Cut {
+                seq: Seq(self.cut),
+                gtids: gtids("0-1-7"),
+                last: None,
+                first_left_out: None,
+            },
+            filter: &self.filter,
+        })
+    }
+
+    fn refused(&self) -> Error {
+        let error = self.plan().expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Gap, "{error}");
+        assert!(error.hint_text().is_some(), "{error}");
+        error
+    }
+}
+
+#[test]
+fn each_table_is_read_from_its_own_entry_to_the_cut() {
+    let plan = Case::new().plan().expect("plan");
+    let files = |n: usize| {
+        plan.tables[n]
+            .change_files
+            .iter()
+            .map(|f| f.object.as_str())
+    };
+    assert_eq!(
+        files(0).collect::<Vec<_>>(),
+        ["changes-1-10", "changes-1-20"]
+    );
+    // The base has what is in 2-8; what is in 26-27 is after the cut.
+    assert_eq!(files(1).collect::<Vec<_>>(), ["changes-2-15"]);
+    assert_eq!((plan.rows, plan.files, plan.bytes), (4 + 15, 5, 230));
+    assert_eq!(plan.cut.gtids.to_string(), "0-1-10", "the base knows more");
+    let text = plan.render();
+    assert!(
+        text.contains("cut       seq 25") && text.contains("db.t2: 2 rows"),
+        "{text}"
+    );
+    let json = serde_json::to_value(&plan).expect("json");
+    assert_eq!(json["tables"][0]["change_rows"], 10);
+    let one = Case::new().only("db.t2").plan().expect("plan");
+    assert_eq!(one.tables.len(), 1);
+    assert!(Case::new().only("db.nothing").plan().is_err());
+}
+
+#[test]
+fn barriers_refuse_only_what_they_stand_before() {
+    for (seq, table) in [(9, None), (11, Some(1)), (25, None), (9, Some(2))] {
+        let error = Case::new().barrier(seq, table).refused();
+        assert_eq!(error.get("seq"), Some(seq.to_string().as_str()));
+        assert_eq!(error.get("statement"), Some("ALTER TABLE t"));
+        let hint = error.hint_text().expect("hint");
+        assert!(hint.contains(&format!("--to-seq {seq} --before")), "{hint}");
+    }
+    for (seq, table) in [
+        (8, None),
+        (9, Some(1)),
+        (26, None),
+        (26, Some(1)),
+        (15, Some(3)),
+    ] {
+        assert!(
+            Case::new().barrier(seq, table).plan().is_ok(),
+            "{seq} {table:?}"
+        );
+    }
+    assert!(
+        Case::new()
+            .barrier(15, Some(2))
+            .only("db.t1")
+            .plan()
+            .is_ok()
+    );
+    assert!(Case::new().barrier(9, None).only("db.t1").plan().is_ok());
+}
+
+#[test]
+fn gaps_and_undecided_xa_refuse() {
+    let gap = |seq| Mark {
+        seq: Seq(seq),
+        kind: MarkKind::Gap {
+            missing: None,
+            from: None,
+            to: None,
+        },
+    };
+    let mut case = Case::new();
+    case.segments[1].marks.push(gap(14));
+    assert_eq!(case.refused().get("seq"), Some("14"));
+    case.segments[1].marks[0] = gap(8);
+    assert!(case.plan().is_ok());
+    let xa = |seq| OpenXa {
+        xid: b"x".to_vec(),
+        seq: Seq(seq),
+        object: "o".to_owned(),
+    };
+    let mut case = Case::new();
+    case.segments[2].open_xa.push(xa(26));
+    assert!(case.plan().is_ok(), "prepared after the cut");
+    case.segments[1].open_xa.push(xa(12));
+    assert_eq!(case.refused().get("seq"), Some("12"));
+    let mut case = Case::new();
+    case.base.open_xa.push(xa(3));
+    case.refused();
+}
+
+#[test]
+fn changed_and_later_tables_refuse() {
+    let mut case = Case::new();
+    let mut wider = TableVersion::clone(&version(1, 2, 22));
+    wider.key.push(crate::schema::KeyPart {
+        column: 0,
+        prefix: 0,
+    });
+    case.versions.push(Arc::new(wider));
+    assert_eq!(case.refused().get("table"), Some("db.t1"));
+    case.cut = 21;
+    assert_eq!(case.plan().expect("before the change").tables[0].version, 1);
+    // A version that differs in nothing that matters to rows.
+    let mut case = Case::new();
+    case.versions.push(version(1, 2, 22));
+    assert_eq!(case.plan().expect("same shape").tables[0].version, 2);
+    let mut case = Case::new();
+    case.versions.push(version(3, 1, 20));
+    case.segments[2].files.push(changes(3, 1, (21, 22)));
+    assert_eq!(case.refused().get("table"), Some("db.t3"));
+    assert!(case.only("db.t1").plan().is_ok());
+}
+
+#[test]
+fn a_file_list_that_is_not_the_bases_is_corrupt() {
+    let mut case = Case::new();
+    case.base.tables[0].rows = 3;
+    assert_eq!(case.plan().expect_err("differs").kind(), ErrorKind::Corrupt);
+}

@@ -1,0 +1,316 @@
+//! Folds of real Parquet files against a model, with more files than are merged at once.
+
+use super::*;
+use crate::base::BaseFile;
+use crate::change::{ImageWriter, Op};
+use crate::manifest::{Crc32, FileEntry, FileRole, Sha256};
+use crate::position::Flavor;
+use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, wire};
+use crate::segment::{BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, TableFileWriter};
+use proptest::prelude::*;
+
+fn column(name: &str, field_id: i32) -> Column {
+    let mut column = Column {
+        name: name.into(),
+        field_id,
+        wire_type: wire::LONG,
+        metadata: 0,
+        nullable: true,
+        unsigned: false,
+        collation: None,
+        labels: Vec::new(),
+        geometry_type: None,
+        vector_dimension: None,
+        visible: true,
+        generated: None,
+        declared: None,
+        stored: StoredType::Int32,
+    };
+    column.stored = column.default_storage(Flavor::MySql);
+    column
+}
+
+fn version(keyed: bool) -> Arc<TableVersion> {
+    let key = KeyPart {
+        column: 0,
+        prefix: 0,
+    };
+    Arc::new(TableVersion {
+        table_id: TableId::allocate(1, Seq(1), 0),
+        version: 1,
+        since: Seq(1),
+        name: TableName::new("db", "t"),
+        flavor: Flavor::MySql,
+        columns: vec![column("id", 1), column("v", 2)],
+        key: if keyed { vec![key] } else { Vec::new() },
+        field_id_max: 2,
+        raw_table_map: Vec::new(),
+        definition: None,
+    })
+}
+
+fn image(id: i32, value: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = ImageWriter::begin(Flavor::MySql, 2, &mut out);
+    writer.cell().extend_from_slice(&id.to_le_bytes());
+    writer.cell().extend_from_slice(&value.to_le_bytes());
+    writer.finish().expect("image");
+    out
+}
+
+/// `(id, op, value)` of each transaction.
+type Log = Vec<Vec<(i32, Op, i32)>>;
+type State = BTreeMap<(i32, i32), u64>;
+
+fn replay(log: &Log, through: usize) -> State {
+    let mut state = State::new();
+    for (id, op, value) in log.iter().take(through).flatten() {
+        let count = state.entry((*id, *value)).or_default();
+        *count = if op.is_present_after() {
+            *count + 1
+        } else {
+            *count - 1
+        };
+    }
+    state.retain(|_, count| *count > 0);
+    state
+}
+
+/// Sorts images by key, as a writer does, and gives the bytes of one file.
+fn file(
+    plan: &Arc<TablePlan>,
+    kind: FileKind,
+    mut rows: Vec<(i32, i32, ChangeRow)>,
+    groups: usize,
+) -> bytes::Bytes {
+    let keys = KeyCodec::new(Arc::clone(plan));
+    let key = |row: &(i32, i32, ChangeRow)| {
+        let (image, mut cells, mut key) = (image(row.0, row.1), Vec::new(), Vec::new());
+        plan.layout().split(&image, &mut cells).expect("split");
+        keys.encode_image(&image, &cells, &mut key).expect("key");
+        (key, row.2.seq, row.2.row, row.2.op)
+    };
+    let order = if groups > 1 {
+        RowOrder::Runs
+    } else {
+        RowOrder::Sorted
+    };
+    let options = FileOptions::new(kind, order, false);
+    let mut writer = TableFileWriter::new(Arc::clone(plan), options).expect("writer");
+    let size = rows.len().div_ceil(groups).max(1);
+    for part in rows.chunks_mut(size) {
+        part.sort_by_key(|row| key(row));
+        let batch = match kind {
+            FileKind::Change => {
+                let mut builder = ChangeBuilder::new(Arc::clone(plan), part.len());
+                for (id, value, change) in part.iter() {
+                    builder.append(&image(*id, *value), change).expect("append");
+                }
+                builder.finish()
+            }
+            FileKind::Base => {
+                let mut builder = BaseBuilder::new(Arc::clone(plan), part.len());
+                for (id, value, change) in part.iter() {
+                    builder
+                        .append(&image(*id, *value), change.seq)
+                        .expect("append");
+                }
+                builder.finish()
+            }
+        };
+        writer.write(&batch.expect("batch")).expect("write");
+        writer.end_row_group().expect("row group");
+    }
+    writer.finish().expect("file").bytes
+}
+
+fn change(seq: usize, row: i64, op: Op) -> ChangeRow {
+    ChangeRow {
+        op,
+        seq: Seq(seq as i64),
+        row,
+        event: 0,
+        flags: 0,
+        commit_time_us: 0,
+    }
+}
+
+fn base_entry(bytes: &bytes::Bytes, rows: usize) -> BaseFile {
+    BaseFile {
+        name: TableName::new("db", "t"),
+        table_id: TableId::allocate(1, Seq(1), 0),
+        version: 1,
+        object: "tables/x".to_owned(),
+        offset: 0,
+        bytes: bytes.len() as u64,
+        rows: rows as u64,
+        key_min: None,
+        key_max: None,
+        crc32: 0,
+        sha256: [0; 32],
+        fingerprint: 0,
+        order: RowOrder::Sorted,
+    }
+}
+
+fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize) -> FileEntry {
+    FileEntry {
+        role: FileRole::Changes,
+        table_id: Some(TableId::allocate(1, Seq(1), 0)),
+        version: Some(1),
+        part: 0,
+        object: "x".to_owned(),
+        offset: 0,
+        length: bytes.len() as u64,
+        rows: rows as u64,
+        crc32: Crc32(0),
+        sha256: Sha256([0; 32]),
+        order: if groups > 1 {
+            FileOrder::KeyRuns
+        } else {
+            FileOrder::Key
+        },
+        key_min: None,
+        key_max: None,
+        seq_first: Seq(1),
+        seq_last: Seq(1),
+    }
+}
+
+/// The table folded from files: the base at `base`, then every transaction in segments of
+/// `segment`, up to `cut`.
+fn folded(keyed: bool, log: &Log, (base, cut): (usize, usize), segment: usize) -> Result<State> {
+    let version = version(keyed);
+    let plan = Arc::new(TablePlan::compile(Arc::clone(&version)).expect("plan"));
+    let mut rows = Vec::new();
+    for ((id, value), count) in replay(log, base) {
+        (0..count).for_each(|_| rows.push((id, value, change(base, 0, Op::Insert))));
+    }
+    let count = rows.len();
+    let base_bytes = file(&plan, FileKind::Base, rows, 1);
+    let mut table = PlannedTable {
+        name: version.name.clone(),
+        table_id: version.table_id.clone(),
+        version: 1,
+        exact_from_seq: Seq(base as i64),
+        base_rows: count as u64,
+        change_rows: 0,
+        bytes: 0,
+        base_files: vec![base_entry(&base_bytes, count)],
+        change_files: Vec::new(),
+        versions: BTreeMap::from([(1, version)]),
+    };
+    let mut changes = Vec::new();
+    for start in (0..log.len()).step_by(segment) {
+        let mut rows = Vec::new();
+        for (index, transaction) in log.iter().enumerate().skip(start).take(segment) {
+            let mut ordinal = -1;
+            for (id, op, value) in transaction {
+                ordinal += i64::from(*op != Op::UpdateAfter);
+                rows.push((*id, *value, change(index + 1, ordinal, *op)));
+            }
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        let groups = 1 + start % 3;
+        let count = rows.len();
+        let bytes = file(&plan, FileKind::Change, rows, groups);
+        table.change_files.push(change_entry(&bytes, count, groups));
+        changes.push(Spooled::new(bytes)?);
+    }
+    let files = (vec![Spooled::new(base_bytes)?], changes);
+    let input = TableInput::new(&table, files, Seq(cut as i64))?;
+    let mut state = State::new();
+    input.fold(|row, copies| {
+        let number = |at: usize| i32::from_le_bytes(row[at..at + 4].try_into().expect("cell"));
+        *state.entry((number(1), number(5))).or_default() += copies;
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+/// A history that can happen, of wishes `(id, value, delete)`.
+fn history(wishes: &[(i32, i32, bool)], per_transaction: usize) -> Log {
+    let mut present = BTreeMap::new();
+    let mut changes = Vec::new();
+    for &(id, value, delete) in wishes {
+        match present.get(&id).copied() {
+            None => changes.push(vec![(id, Op::Insert, value)]),
+            Some(former) if delete => changes.push(vec![(id, Op::Delete, former)]),
+            Some(former) => changes.push(vec![
+                (id, Op::UpdateBefore, former),
+                (id, Op::UpdateAfter, value),
+            ]),
+        }
+        match delete && present.contains_key(&id) {
+            true => drop(present.remove(&id)),
+            false => drop(present.insert(id, value)),
+        }
+    }
+    changes
+        .chunks(per_transaction)
+        .map(|part| part.concat())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn files_fold_to_the_replayed_state(
+        wishes in prop::collection::vec((-20..20i32, 0..5i32, any::<bool>()), 1..200),
+        per_transaction in 1..4usize,
+        segment in 1..30usize,
+        base in 0..1000usize,
+        rest in 0..1000usize,
+        keyed in any::<bool>(),
+    ) {
+        let log = history(&wishes, per_transaction);
+        let base = base % (log.len() + 1);
+        let cut = base + rest % (log.len() + 1 - base);
+        let state = folded(keyed, &log, (base, cut), segment).expect("fold");
+        prop_assert_eq!(state, replay(&log, cut));
+    }
+}
+
+#[test]
+fn more_files_than_are_merged_at_once_are_condensed() {
+    let wishes: Vec<_> = (0..900).map(|n| ((n * 7) % 31, n, n % 5 == 4)).collect();
+    let log = history(&wishes, 3);
+    assert!(log.len() / 2 > RUNS_MAX);
+    for keyed in [true, false] {
+        let state = folded(keyed, &log, (40, 290), 2).expect("fold");
+        assert_eq!(state, replay(&log, 290));
+    }
+}
+
+#[test]
+fn a_base_row_younger_than_its_base_is_refused() {
+    let log = history(&[(1, 1, false), (2, 2, false)], 1);
+    // The table claims to be exact at an entry before that of its rows.
+    let version = version(true);
+    let plan = Arc::new(TablePlan::compile(Arc::clone(&version)).expect("plan"));
+    let bytes = file(
+        &plan,
+        FileKind::Base,
+        vec![(1, 1, change(9, 0, Op::Insert))],
+        1,
+    );
+    let table = PlannedTable {
+        name: version.name.clone(),
+        table_id: version.table_id.clone(),
+        version: 1,
+        exact_from_seq: Seq(log.len() as i64),
+        base_rows: 1,
+        change_rows: 0,
+        bytes: 0,
+        base_files: vec![base_entry(&bytes, 1)],
+        change_files: Vec::new(),
+        versions: BTreeMap::from([(1, version)]),
+    };
+    let files = (vec![Spooled::new(bytes).expect("spool")], Vec::new());
+    let input = TableInput::new(&table, files, Seq(9)).expect("input");
+    let error = input.fold(|_, _| Ok(())).unwrap_err();
+    assert_eq!(error.get("seq"), Some("9"));
+}
