@@ -4,10 +4,17 @@
 //! Capture and restore refuse to start on a [`Blocker`](Severity::Blocker); everything else is
 //! said and goes on.
 
+mod grants;
+mod server;
+mod source;
+mod tables;
+mod target;
+
 use super::SqlClient;
 use crate::error::{Error, Result};
 use crate::position::Flavor;
 use serde::Serialize;
+use server::{Lines, Server};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -119,8 +126,20 @@ pub async fn check_source(
     needs: SourceNeeds,
     now_us: impl Fn() -> i64,
 ) -> Result<Report> {
-    let _ = (client, address, needs, now_us());
-    Err(Error::internal("check source"))
+    let server = Server::read(client).await?;
+    let mut lines = Lines::default();
+    source::version(&server, &mut lines);
+    source::binlog(&server, &mut lines);
+    source::binlog_filters(client, &server, &mut lines).await?;
+    source::upstream(client, &server, &mut lines).await?;
+    source::durability(&server, &mut lines);
+    source::privileges(&server, needs, &mut lines);
+    source::clock(client, &server, now_us, &mut lines).await?;
+    if needs.snapshot {
+        // Without the right to read them tables cannot be seen either.
+        tables::check(client, &mut lines).await?;
+    }
+    Ok(server.report(address, lines))
 }
 
 /// Checks a restore target.
@@ -132,6 +151,11 @@ pub async fn check_target(
     address: &str,
     needs: &TargetNeeds,
 ) -> Result<Report> {
-    let _ = (client, address, needs);
-    Err(Error::internal("check target"))
+    let server = Server::read(client).await?;
+    let mut lines = Lines::default();
+    target::kind(&server, needs, &mut lines);
+    target::settings(&server, needs, &mut lines);
+    target::privileges(&server, &mut lines);
+    target::emptiness(client, &server, needs, &mut lines).await?;
+    Ok(server.report(address, lines))
 }
