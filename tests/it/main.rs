@@ -8,6 +8,7 @@ mod ddl;
 mod end_to_end;
 mod fingerprints;
 mod json;
+mod preflight;
 mod row_values;
 mod s3;
 mod servers;

@@ -1,0 +1,266 @@
+//! `check` on real servers: a good one passes, each fault is named, and its fix works.
+
+use tidelog::position::Flavor;
+use tidelog::service::throwaway::{ACCOUNT, PASSWORD, ServerSpec};
+use tidelog::source::{
+    Endpoint, Report, Severity, SourceNeeds, SqlClient, SqlSession, TargetNeeds, check_source,
+    check_target,
+};
+
+use crate::support::server::FLAVORS;
+use crate::support::sql::{exec, exec_all};
+use crate::support::{TestServer, start, start_all};
+
+async fn connect(server: &TestServer, user: &str, password: &str) -> SqlClient {
+    let url = format!("mysql://{user}:{password}@127.0.0.1:{}/", server.port());
+    let endpoint: Endpoint = url.parse().expect("an endpoint");
+    let session = SqlSession::default();
+    let connected = SqlClient::connect(&endpoint, &session).await;
+    connected.expect("connect to the test server")
+}
+
+async fn source_as(server: &TestServer, user: &str, password: &str, ahead_us: i64) -> Report {
+    let mut client = connect(server, user, password).await;
+    let clock = tidelog::runtime::Clock::system();
+    let needs = SourceNeeds { snapshot: true };
+    let now_us = || clock.now_us() + ahead_us;
+    let report = check_source(&mut client, "here", needs, now_us).await;
+    let report = report.unwrap_or_else(|e| panic!("{}", e.report()));
+    client.close().await;
+    assert_eq!(report.flavor, server.flavor());
+    for line in &report.lines {
+        let ok = line.severity == Severity::Ok;
+        assert!(!ok || line.fix.is_none(), "{line:?}");
+        let with_fix = line.severity >= Severity::Warn;
+        assert!(!with_fix || line.fix.is_some(), "{line:?}");
+    }
+    report
+}
+
+async fn source(server: &TestServer) -> Report {
+    source_as(server, ACCOUNT, PASSWORD, 0).await
+}
+
+async fn target(server: &TestServer, needs: &TargetNeeds) -> Report {
+    let mut client = connect(server, ACCOUNT, PASSWORD).await;
+    let report = check_target(&mut client, "here", needs).await;
+    client.close().await;
+    report.unwrap_or_else(|e| panic!("{}", e.report()))
+}
+
+fn severity(report: &Report, name: &str) -> Severity {
+    let line = report.line(name);
+    line.unwrap_or_else(|| panic!("no line {name} in {report:#?}"))
+        .severity
+}
+
+fn fix<'a>(report: &'a Report, name: &str) -> &'a str {
+    let line = report.line(name).expect("a line");
+    line.fix.as_deref().expect("a fix")
+}
+
+fn blockers(report: &Report) -> Vec<&str> {
+    report.blockers().map(|l| l.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn settings_of_a_source_are_judged_and_their_fixes_work() {
+    for server in start_all(FLAVORS.map(ServerSpec::new)).await {
+        let mut conn = server.conn().await;
+        let report = source(&server).await;
+        assert_eq!(blockers(&report), [""; 0], "{report:#?}");
+        report.require_no_blocker().expect("a good server");
+        assert_eq!(severity(&report, "clock"), Severity::Ok);
+
+        let mut cases = vec![
+            ("binlog_format", "'STATEMENT'", Severity::Blocker),
+            ("binlog_row_metadata", "'MINIMAL'", Severity::Blocker),
+            ("binlog_row_image", "'MINIMAL'", Severity::Blocker),
+            ("binlog_checksum", "'NONE'", Severity::Blocker),
+            ("sync_binlog", "0", Severity::Warn),
+            ("innodb_flush_log_at_trx_commit", "2", Severity::Warn),
+        ];
+        if server.flavor() == Flavor::MySql {
+            let options = "'PARTIAL_JSON'";
+            cases.push(("binlog_row_value_options", options, Severity::Blocker));
+        }
+        for (name, bad, wanted) in cases {
+            exec(&mut conn, format!("SET GLOBAL {name} = {bad}")).await;
+            let report = source(&server).await;
+            assert_eq!(severity(&report, name), wanted, "{name}");
+            if wanted == Severity::Blocker {
+                let error = report.require_no_blocker().expect_err("a blocker");
+                assert!(error.report().contains(name), "{}", error.report());
+            }
+            exec(&mut conn, fix(&report, name)).await;
+            let mended = source(&server).await;
+            assert_eq!(severity(&mended, name), Severity::Ok, "{name}");
+        }
+
+        exec(&mut conn, "SET GLOBAL binlog_expire_logs_seconds = 3600").await;
+        let report = source(&server).await;
+        assert_eq!(severity(&report, "binlog_retention"), Severity::Warn);
+        exec(&mut conn, fix(&report, "binlog_retention")).await;
+        let mended = source(&server).await;
+        assert_eq!(severity(&mended, "binlog_retention"), Severity::Ok);
+
+        let ahead = source_as(&server, ACCOUNT, PASSWORD, 5_000_000).await;
+        assert_eq!(severity(&ahead, "clock"), Severity::Warn);
+        rights_and_tables(&server).await;
+        targets(&server).await;
+    }
+}
+
+/// An account that may only log in, then is given what each line asks for.
+async fn rights_and_tables(server: &TestServer) {
+    let mut conn = server.conn().await;
+    exec_all(
+        &mut conn,
+        &[
+            "CREATE USER 'po`or'@'%' IDENTIFIED BY 'poor'",
+            "CREATE DATABASE `d``b`",
+            "CREATE TABLE `d``b`.`m y` (a INT PRIMARY KEY) ENGINE=MyISAM",
+            "CREATE TABLE `d``b`.nokey (a INT)",
+        ],
+    )
+    .await;
+    let poor = "po%60or";
+    let report = source_as(server, poor, "poor", 0).await;
+    let missing = blockers(&report);
+    assert!(
+        missing.contains(&"privilege REPLICATION SLAVE"),
+        "{missing:?}"
+    );
+    assert!(missing.contains(&"privilege SELECT"), "{missing:?}");
+    let status = match server.flavor() {
+        Flavor::MySql => "privilege REPLICATION CLIENT",
+        Flavor::MariaDb => "privilege BINLOG MONITOR",
+    };
+    assert!(missing.contains(&status), "{missing:?}");
+    for line in report
+        .lines
+        .iter()
+        .filter(|l| l.name.starts_with("privilege "))
+    {
+        if let Some(fix) = &line.fix {
+            exec(&mut conn, fix).await;
+        }
+    }
+    let report = source_as(server, poor, "poor", 0).await;
+    assert_eq!(blockers(&report), [""; 0], "{report:#?}");
+    for line in report
+        .lines
+        .iter()
+        .filter(|l| l.name.starts_with("privilege "))
+    {
+        assert_eq!(line.severity, Severity::Ok, "{line:?}");
+    }
+
+    let engine = report.line("tables_engine").expect("a line");
+    assert_eq!(engine.severity, Severity::Warn);
+    assert!(engine.found.contains("d`b.m y"), "{}", engine.found);
+    assert_eq!(severity(&report, "tables_primary_key"), Severity::Info);
+    exec(&mut conn, fix(&report, "tables_engine")).await;
+    let mended = source_as(server, poor, "poor", 0).await;
+    assert_eq!(severity(&mended, "tables_engine"), Severity::Ok);
+}
+
+/// The same server as a target: it is not empty until its database is gone.
+async fn targets(server: &TestServer) {
+    let mut conn = server.conn().await;
+    let mut needs = TargetNeeds {
+        flavor: server.flavor(),
+        version: Some(server.version().to_owned()),
+        lower_case_table_names: Some(0),
+        row_bytes_max: Some(1_000_000),
+        databases: Vec::new(),
+    };
+    assert_eq!(blockers(&target(server, &needs).await), ["empty"]);
+    needs.databases = vec!["other".to_owned()];
+    assert_eq!(blockers(&target(server, &needs).await), [""; 0]);
+    needs.databases = vec!["d`b".to_owned()];
+    assert_eq!(blockers(&target(server, &needs).await), ["empty"]);
+    needs.databases.clear();
+    exec_all(
+        &mut conn,
+        &[
+            "DROP DATABASE `d``b`",
+            "CREATE DATABASE tidelog_restore",
+            "CREATE TABLE tidelog_restore.t (a INT)",
+        ],
+    )
+    .await;
+    let report = target(server, &needs).await;
+    assert_eq!(blockers(&report), [""; 0], "{report:#?}");
+
+    needs.row_bytes_max = Some(100 << 20);
+    let report = target(server, &needs).await;
+    assert_eq!(blockers(&report), ["max_allowed_packet"]);
+    exec(&mut conn, fix(&report, "max_allowed_packet")).await;
+    assert_eq!(blockers(&target(server, &needs).await), [""; 0]);
+    needs.row_bytes_max = Some(1 << 30);
+    assert_eq!(
+        blockers(&target(server, &needs).await),
+        ["max_allowed_packet"]
+    );
+    needs.row_bytes_max = None;
+
+    needs.lower_case_table_names = Some(1);
+    let report = target(server, &needs).await;
+    assert_eq!(blockers(&report), ["lower_case_table_names"]);
+    needs.lower_case_table_names = None;
+    needs.version = Some("99.0.1".to_owned());
+    assert_eq!(blockers(&target(server, &needs).await), ["version"]);
+    needs.version = None;
+    needs.flavor = match server.flavor() {
+        Flavor::MySql => Flavor::MariaDb,
+        Flavor::MariaDb => Flavor::MySql,
+    };
+    assert_eq!(blockers(&target(server, &needs).await), ["flavor"]);
+    needs.flavor = server.flavor();
+    if server.flavor() == Flavor::MariaDb {
+        let name = "slave_run_triggers_for_rbr";
+        exec(&mut conn, format!("SET GLOBAL {name} = 'YES'")).await;
+        let report = target(server, &needs).await;
+        assert_eq!(blockers(&report), [name]);
+        exec(&mut conn, fix(&report, name)).await;
+        assert_eq!(blockers(&target(server, &needs).await), [""; 0]);
+    }
+    let mut client = connect(server, "po%60or", "poor").await;
+    let report = check_target(&mut client, "here", &needs).await;
+    let report = report.unwrap_or_else(|e| panic!("{}", e.report()));
+    assert!(
+        blockers(&report).contains(&"privilege CREATE"),
+        "{report:#?}"
+    );
+    for line in report
+        .lines
+        .iter()
+        .filter(|l| l.name.starts_with("privilege "))
+    {
+        if let Some(fix) = &line.fix {
+            exec(&mut conn, fix).await;
+        }
+    }
+    let report = check_target(&mut client, "here", &needs).await;
+    let report = report.unwrap_or_else(|e| panic!("{}", e.report()));
+    assert_eq!(blockers(&report), [""; 0], "{report:#?}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_source_without_a_whole_binlog_is_refused() {
+    for flavor in FLAVORS {
+        let mut server = start(ServerSpec::new(flavor).option("--skip-log-bin")).await;
+        assert!(blockers(&source(&server).await).contains(&"log_bin"));
+        server
+            .restart(&["--log-bin=binlog", "--binlog-ignore-db=lost"])
+            .expect("restart");
+        let report = source(&server).await;
+        assert_eq!(blockers(&report), ["binlog_ignore_db"], "{flavor}");
+        assert_eq!(
+            report.line("binlog_ignore_db").expect("a line").found,
+            "lost"
+        );
+    }
+}
