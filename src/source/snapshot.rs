@@ -41,6 +41,7 @@ pub struct SnapshotOptions {
     /// Connections that read.
     pub workers: usize,
     /// MySQL: longest wait for the global read lock, seconds; while it waits, it stops writers.
+    /// It is tried again, with a pause for the writers in between.
     pub lock_wait_s: u32,
     /// Row bytes a [`RowBatch`] aims at.
     pub batch_bytes: usize,
@@ -50,7 +51,7 @@ impl Default for SnapshotOptions {
     fn default() -> Self {
         SnapshotOptions {
             workers: 2,
-            lock_wait_s: 10,
+            lock_wait_s: 1,
             batch_bytes: 1 << 20,
         }
     }

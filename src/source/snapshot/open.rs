@@ -74,6 +74,11 @@ async fn connect(endpoint: &Endpoint) -> Result<SqlClient> {
     Ok(client)
 }
 
+/// Attempts to get the global read lock.
+const LOCK_ATTEMPTS: u32 = 60;
+/// Time given to writers between two attempts.
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
+
 type Points = (Vec<SnapshotPoint>, Vec<String>);
 
 async fn mysql(
@@ -86,8 +91,7 @@ async fn mysql(
         options.lock_wait_s.max(1)
     );
     control.exec(&wait).await?;
-    let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
-    locked.map_err(lock_error)?;
+    lock(control).await?;
     let opened = async {
         try_join_all(clients.iter_mut().map(|c| c.exec(START))).await?;
         let point = current_point(control).await?;
@@ -98,6 +102,24 @@ async fn mysql(
     let (point, open_xa) = opened?;
     unlocked?;
     Ok((vec![point; clients.len()], open_xa))
+}
+
+/// Takes the global read lock. It waits for running statements, and a statement may wait for a row
+/// that belongs to a transaction whose next statement waits for us: under load only giving way and
+/// trying again ends that, so each attempt is short and writers are never stopped for longer.
+async fn lock(control: &mut SqlClient) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
+        match locked.map_err(lock_error) {
+            Err(error) if error.kind().is_retryable() && attempt < LOCK_ATTEMPTS => {
+                tracing::info!(attempt, "global read lock not got in time, giving way");
+                tokio::time::sleep(LOCK_PAUSE).await;
+                attempt += 1;
+            }
+            locked => return locked,
+        }
+    }
 }
 
 fn lock_error(error: Error) -> Error {

@@ -99,31 +99,52 @@ pub(crate) fn restore(args: &[&str]) -> Run {
     run(&all)
 }
 
+/// A command that goes on; killed when a test fails.
+#[derive(Debug)]
+pub(crate) struct Service(Child);
+
 /// Starts a command that goes on; its log goes to the test's stderr.
-pub(crate) fn spawn(args: &[&str]) -> Child {
-    command(args)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("start tidelog")
+pub(crate) fn spawn(args: &[&str]) -> Service {
+    Service(
+        command(args)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("start tidelog"),
+    )
 }
 
-/// SIGTERM, and the end within a minute.
-pub(crate) fn terminate(child: &mut Child) {
-    let kill = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .expect("run kill");
-    assert!(kill.success(), "SIGTERM was not delivered");
-    let deadline = Deadline::after(Duration::from_secs(60));
-    loop {
-        if let Some(status) = child.try_wait().expect("wait for tidelog") {
-            assert!(
-                status.success(),
-                "tidelog ended with {status} after SIGTERM"
-            );
-            return;
+impl Service {
+    /// SIGKILL.
+    pub(crate) fn kill9(mut self) {
+        self.0.kill().expect("SIGKILL tidelog");
+        self.0.wait().expect("reap tidelog");
+    }
+
+    /// SIGTERM, and the end within a minute.
+    pub(crate) fn terminate(mut self) {
+        let kill = Command::new("kill")
+            .arg(self.0.id().to_string())
+            .status()
+            .expect("run kill");
+        assert!(kill.success(), "SIGTERM was not delivered");
+        let deadline = Deadline::after(Duration::from_secs(60));
+        loop {
+            if let Some(status) = self.0.try_wait().expect("wait for tidelog") {
+                assert!(
+                    status.success(),
+                    "tidelog ended with {status} after SIGTERM"
+                );
+                return;
+            }
+            assert!(!deadline.has_passed(), "tidelog goes on after SIGTERM");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        assert!(!deadline.has_passed(), "tidelog goes on after SIGTERM");
-        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
