@@ -56,7 +56,6 @@ async fn run(flavor: Flavor) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let repo = format!("file://{}", folder.path().join("repo").display());
     cli::run(&["init", "--repo", &repo]).success();
-    let start_offset = binlog_end(&source).await;
 
     let source_url = source.account_url();
     let serve = [
@@ -112,7 +111,7 @@ async fn run(flavor: Flavor) {
     .success();
     cli::run(&["verify", "--full", "--repo", &repo]).success();
 
-    rebuild_equals_received(&repo, &source, start_offset).await;
+    rebuild_equals_received(&repo, &source).await;
     duckdb_counts_the_same(&repo).await;
 
     checkpoints.shuffle(&mut random);
@@ -175,17 +174,6 @@ async fn drop_databases(target: &TestServer) {
     }
 }
 
-/// File and offset at which the source's binlog ends.
-async fn binlog_end(source: &TestServer) -> (String, u64) {
-    let mut conn = source.conn().await;
-    let statement = match source.flavor() {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    };
-    let row: mysql_async::Row = crate::support::sql::query_one(&mut conn, statement).await;
-    (row.get(0).expect("file"), row.get(1).expect("offset"))
-}
-
 async fn wait_for_base(repo: &str) {
     let repository = open(repo).await;
     for _ in 0..600 {
@@ -206,11 +194,7 @@ async fn open(repo: &str) -> Repository {
 
 /// Every event of every captured transaction, rebuilt from Parquet, equals the bytes in the
 /// source's binlog files; nothing is missing between the first and the last.
-async fn rebuild_equals_received(
-    repo: &str,
-    source: &TestServer,
-    (first_file, start): (String, u64),
-) {
+async fn rebuild_equals_received(repo: &str, source: &TestServer) {
     let repository = open(repo).await;
     let mut rebuilt: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut manifests = repository
@@ -218,7 +202,7 @@ async fn rebuild_equals_received(
         .await
         .expect("manifests");
     let mut versions = Versions::default();
-    let mut images = 0;
+    let (mut images, mut start) = (0, None);
     while let Some(stored) = manifests.next().await.expect("a whole chain") {
         versions.introduce(&stored.manifest).expect("versions");
         let changes =
@@ -226,6 +210,7 @@ async fn rebuild_equals_received(
                 .await
                 .expect("a segment");
         images += changes.rows.len();
+        start.get_or_insert_with(|| stored.manifest.position_first.clone());
         let mut file = stored.manifest.position_first.file.clone();
         for transaction in rebuild_segment(&changes).expect("rebuilt events") {
             let end = transaction.end.expect("a transaction has an end");
@@ -243,11 +228,12 @@ async fn rebuild_equals_received(
         }
     }
     assert!(images > 500, "hardly any row images: {images}");
+    let start = start.expect("a first manifest");
     let mut compared = 0;
     for (file, bytes) in rebuilt {
         let received = std::fs::read(source.data_dir().join(&file)).expect("a binlog file");
-        let from = if file == first_file {
-            start as usize
+        let from = if file == start.file {
+            start.offset as usize
         } else {
             4
         };
