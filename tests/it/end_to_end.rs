@@ -170,7 +170,14 @@ async fn restore_and_compare(
 async fn drop_databases(target: &TestServer) {
     let mut conn = target.conn().await;
     for database in DATABASES.iter().rev() {
-        crate::support::sql::exec(&mut conn, format!("DROP DATABASE IF EXISTS `{database}`")).await;
+        crate::support::sql::exec(
+            &mut conn,
+            format!(
+                "DROP DATABASE IF EXISTS {}",
+                crate::support::sql::ident(database)
+            ),
+        )
+        .await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! command that gets it; nothing is skipped.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bad_input;
 mod ddl;
 mod end_to_end;
 mod fingerprints;
