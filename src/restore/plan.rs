@@ -128,7 +128,6 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
     let first = tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(input.base.seq);
     refuse_gaps(&input, first)?;
-    refuse_barriers(&input, &tables)?;
     refuse_open_xa(&input, first)?;
     let files = tables
         .iter()
@@ -196,6 +195,8 @@ fn tables(input: &PlanInput<'_>) -> Result<Vec<PlannedTable>> {
             table.base_files.push(file.clone());
         }
     }
+    // A barrier says more than the changes that followed from it.
+    refuse_barriers(input, planned.values())?;
     add_changes(input, &mut planned)?;
     for table in planned.values_mut() {
         check_table(input, table)?;
@@ -321,10 +322,13 @@ fn refuse_gaps(input: &PlanInput<'_>, first: Seq) -> Result<()> {
     Ok(())
 }
 
-fn refuse_barriers(input: &PlanInput<'_>, tables: &[PlannedTable]) -> Result<()> {
+fn refuse_barriers<'a>(
+    input: &PlanInput<'_>,
+    tables: impl Iterator<Item = &'a PlannedTable> + Clone,
+) -> Result<()> {
     for segment in input.segments {
         for barrier in &segment.barriers {
-            let hit = tables.iter().find(|table| {
+            let hit = tables.clone().find(|table| {
                 barrier.seq > table.exact_from_seq
                     && barrier
                         .table

@@ -2,8 +2,9 @@
 //! half done.
 
 use crate::support::fingerprint::{assert_same, fingerprint};
+use crate::support::server::FLAVORS;
 use crate::support::sql::{exec, exec_all, query_one};
-use crate::support::{FLAVORS, TestServer, cli, start_all};
+use crate::support::{TestServer, cli, start_all};
 use std::path::{Path, PathBuf};
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::ServerSpec;
