@@ -82,9 +82,12 @@ pub(crate) fn apply(
             && (!column.labels.is_empty() || !is_enum_or_set(column))
     };
     let is_full = has_names && columns.iter().all(is_said);
-    // MariaDB walks geometry columns with the text columns, but they have no collation.
-    for column in of_type(columns, wire::GEOMETRY) {
-        column.collation = None;
+    // MariaDB walks geometry columns with the text columns, MySQL vectors, but these have no
+    // collation.
+    for wire_type in [wire::GEOMETRY, wire::VECTOR] {
+        for column in of_type(columns, wire_type) {
+            column.collation = None;
+        }
     }
     Some((key, is_full))
 }
@@ -108,6 +111,7 @@ fn is_text(flavor: Flavor, column: &Column) -> bool {
     match column.wire_type {
         wire::STRING | wire::VAR_STRING | wire::VARCHAR => true,
         wire::TINY_BLOB | wire::BLOB | wire::MEDIUM_BLOB | wire::LONG_BLOB => true,
+        wire::VECTOR => flavor == Flavor::MySql,
         wire::GEOMETRY | wire::BLOB_COMPRESSED | wire::VARCHAR_COMPRESSED => {
             flavor == Flavor::MariaDb
         }

@@ -299,6 +299,3 @@ fn position_of(columns: &[Column], name: &str) -> Option<u32> {
     let index = columns.iter().position(|c| c.name == name)?;
     u32::try_from(index).ok()
 }
-
-#[cfg(test)]
-mod tests;

@@ -218,6 +218,7 @@ impl SnapshotWorker {
     ) -> Result<(u64, u64)> {
         let changed = || {
             Error::incompatible("read table: it was changed after the snapshot was opened")
+                .field("changed", "definition")
                 .hint("open the snapshot again")
         };
         let name = table.shape.name.quoted();

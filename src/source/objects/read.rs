@@ -62,7 +62,8 @@ fn plain(kind: ObjectKind, db: String, name: String, statement: Vec<u8>) -> Sche
         character_set_client: "utf8mb4".to_owned(),
         collation_connection: None,
         database_collation: None,
-        time_zone: None,
+        // Partitions print their bounds in the session's time zone.
+        time_zone: Some("+00:00".to_owned()),
         definer: None,
         broken: false,
     }
@@ -311,7 +312,7 @@ impl Reader<'_> {
         let database_collation = created.zip(current).filter(|(a, b)| a != b);
         let mut object = plain(kind.kind, db, name, statement.to_vec());
         object.sql_mode = of(kind.sql_mode).unwrap_or_default();
-        object.time_zone = of(kind.time_zone);
+        object.time_zone = of(kind.time_zone).or(object.time_zone);
         object.character_set_client = row.text(kind.charset);
         object.collation_connection = row.get(kind.charset + 1);
         object.database_collation =
