@@ -233,7 +233,9 @@ impl Reader<'_> {
         for row in listed {
             let (db, name) = (row.text(0), row.text(1));
             let mut object = self.show(&kind, db.clone(), name.clone()).await?;
-            object.broken = !rows(self.client, "SHOW WARNINGS").await?.is_empty();
+            // ER_VIEW_INVALID
+            let warnings = rows(self.client, "SHOW WARNINGS").await?;
+            object.broken = warnings.iter().any(|w| w.number(1) == Some(1356));
             object.definer = row.get(3);
             let text = String::from_utf8_lossy(&object.statement).into_owned();
             // The text is kept in UTF-8 whatever the client spoke, but is read again in the

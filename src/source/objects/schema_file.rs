@@ -1,4 +1,5 @@
-//! `schema.sql`: SQL for the flavor's command line client, read back exactly.
+//! `schema.sql`: SQL for the flavor's command line client (run it with `--comments`, else
+//! MariaDB's takes the comments out of routines), read back exactly.
 //!
 //! ```text
 //! -- tidelog schema 1 mysql
