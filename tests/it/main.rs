@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_input;
+mod catalogue;
 mod ddl;
 mod end_to_end;
 mod fingerprints;
@@ -12,8 +13,11 @@ mod json;
 mod preflight;
 mod row_values;
 mod s3;
+mod schema_objects;
 mod servers;
+mod snapshots;
 mod source_login;
 mod source_refusal;
 mod source_stream;
 mod support;
+mod zoo;
