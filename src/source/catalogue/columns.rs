@@ -105,11 +105,16 @@ impl ColumnRow {
         collations: &HashMap<String, u16>,
     ) -> Result<Column> {
         let (wire_type, metadata) = self.wire(flavor)?;
-        let has_collation = match wire_type {
-            wire::STRING | wire::VARCHAR | wire::BLOB | wire::ENUM | wire::SET => true,
-            wire::BLOB_COMPRESSED | wire::VARCHAR_COMPRESSED => true,
-            _ => false,
-        };
+        let has_collation = matches!(
+            wire_type,
+            wire::STRING
+                | wire::VARCHAR
+                | wire::BLOB
+                | wire::ENUM
+                | wire::SET
+                | wire::BLOB_COMPRESSED
+                | wire::VARCHAR_COMPRESSED
+        );
         let collation = match &self.collation {
             Some(name) if has_collation => Some(*collations.get(name).ok_or_else(|| {
                 Error::incompatible("find id of collation").field("collation", name)
@@ -199,7 +204,7 @@ impl ColumnRow {
             "decimal" => (wire::NEWDECIMAL, self.decimal()?),
             "bit" => {
                 let bits = u16::try_from(self.precision.unwrap_or(1)).unwrap_or(u16::MAX);
-                (wire::BIT, (bits / 8) << 8 | bits % 8)
+                (wire::BIT, ((bits / 8) << 8) | (bits % 8))
             }
             "date" => (wire::DATE, 0),
             "time" => temporal(wire::TIME2, wire::TIME),

@@ -129,7 +129,8 @@ pub(super) fn time(value: &Value, fraction: u8, out: &mut Vec<u8>) -> Option<()>
     let s = span(value)?;
     let (bytes, micros) = unit(fraction);
     let bits = 8 * bytes;
-    let magnitude = (s.hours << 12 | s.minute << 6 | s.second) << bits | s.micros / micros;
+    let whole = s.hours << 12 | s.minute << 6 | s.second;
+    let magnitude = whole << bits | (s.micros / micros);
     let signed = if s.is_negative { -magnitude } else { magnitude };
     put_be(out, signed + (0x80_0000 << bits), 3 + bytes)
 }
