@@ -163,6 +163,27 @@ async fn rights_and_tables(server: &TestServer) {
     exec(&mut conn, fix(&report, "tables_engine")).await;
     let mended = source_as(server, poor, "poor", 0).await;
     assert_eq!(severity(&mended, "tables_engine"), Severity::Ok);
+
+    if server.flavor() == Flavor::MariaDb {
+        for sql in [
+            "CREATE TABLE `d``b`.trx (a INT, s BIGINT UNSIGNED AS ROW START, \
+             e BIGINT UNSIGNED AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+            "SET GLOBAL mysql56_temporal_format = OFF",
+            "CREATE TABLE `d``b`.old (a TIME(3), b DATETIME)",
+            "SET GLOBAL mysql56_temporal_format = ON",
+        ] {
+            exec(&mut conn, sql).await;
+        }
+        let report = source_as(server, poor, "poor", 0).await;
+        let line = "tables_versioned_by_transaction";
+        assert_eq!(severity(&report, line), Severity::Warn);
+        assert_eq!(blockers(&report), ["columns_old_temporal"]);
+        exec(&mut conn, "ALTER TABLE `d``b`.old FORCE").await;
+        exec(&mut conn, "DROP TABLE `d``b`.trx").await;
+        let mended = source_as(server, poor, "poor", 0).await;
+        assert_eq!(blockers(&mended), [""; 0]);
+        assert_eq!(severity(&mended, line), Severity::Ok);
+    }
 }
 
 /// The same server as a target: it is not empty until its database is gone.

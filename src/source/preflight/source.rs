@@ -259,11 +259,17 @@ pub(super) fn privileges(server: &Server, needs: SourceNeeds, lines: &mut Lines)
     lines.privilege(server, Blocker, &["SELECT"]);
     if mysql {
         lines.privilege(server, Blocker, &["RELOAD"]);
+        // Whether a transaction is prepared decides whether a base can be taken.
+        lines.privilege(server, Blocker, &["XA_RECOVER_ADMIN"]);
         // A global SELECT shows the bodies of routines, too.
         lines.privilege(server, Warn, &["SHOW_ROUTINE", "SELECT"]);
     }
     for name in ["SHOW VIEW", "TRIGGER", "EVENT"] {
         lines.privilege(server, Warn, &[name]);
+    }
+    if !mysql {
+        // Without it DDL on a table that was read waits for the end of the whole base.
+        lines.privilege(server, Severity::Info, &["BINLOG ADMIN"]);
     }
 }
 

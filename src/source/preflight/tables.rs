@@ -3,6 +3,7 @@
 use super::Severity;
 use super::server::Lines;
 use crate::error::Result;
+use crate::position::Flavor;
 use crate::schema::TableName;
 use crate::source::{SYSTEM_DATABASES, SqlClient};
 use bytes::Bytes;
@@ -66,6 +67,42 @@ pub(super) async fn check(client: &mut SqlClient, lines: &mut Lines) -> Result<(
     let wanted =
         "a primary key on every table: rows without one are followed by their whole content";
     lines.add(severity, "tables_primary_key", found, wanted, None);
+    if client.flavor() == Flavor::MariaDb {
+        mariadb_columns(client, lines).await?;
+    }
+    Ok(())
+}
+
+/// Columns only MariaDB has and whose changes cannot be captured (seen on 10.11).
+async fn mariadb_columns(client: &mut SqlClient, lines: &mut Lines) -> Result<()> {
+    let of_users = user_databases();
+    for (condition, severity, line, wanted, fix) in [
+        (
+            "GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint'",
+            Severity::Warn,
+            "tables_versioned_by_transaction",
+            "none: the server logs their changes as statements, so that they cannot be restored \
+             past the first one",
+            "make ROW START and ROW END of type TIMESTAMP(6)",
+        ),
+        (
+            "COLUMN_TYPE LIKE '%(%) /* mariadb-5.3 */'",
+            Severity::Blocker,
+            "columns_old_temporal",
+            "none: the binlog does not say how long these are, so that capture would stop",
+            "SET GLOBAL mysql56_temporal_format = ON, then ALTER TABLE ... FORCE on each",
+        ),
+    ] {
+        let found = client
+            .query_rows(&format!(
+                "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME FROM information_schema.COLUMNS \
+                 WHERE {of_users} AND {condition} ORDER BY 1, 2"
+            ))
+            .await?;
+        let names = found.iter().map(|row| name(row).to_string());
+        let met = found.is_empty();
+        lines.judge(met, severity, line, listed(names), wanted, fix);
+    }
     Ok(())
 }
 
