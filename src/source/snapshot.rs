@@ -43,6 +43,8 @@ pub struct SnapshotOptions {
     /// MySQL: longest wait for the global read lock, seconds; while it waits, it stops writers.
     /// It is tried again, with a pause for the writers in between.
     pub lock_wait_s: u32,
+    /// MySQL: attempts to get that lock before giving up.
+    pub lock_attempts: u32,
     /// Row bytes a [`RowBatch`] aims at.
     pub batch_bytes: usize,
 }
@@ -52,6 +54,7 @@ impl Default for SnapshotOptions {
         SnapshotOptions {
             workers: 2,
             lock_wait_s: 1,
+            lock_attempts: 60,
             batch_bytes: 1 << 20,
         }
     }

@@ -444,7 +444,7 @@ async fn a_missing_right_says_which() {
     exec(&mut other, "CREATE TABLE free.t (id int)").await;
     exec_all(&mut busy, &["LOCK TABLES free.t WRITE"]).await;
     let hurried = SnapshotOptions {
-        lock_wait_s: 1,
+        lock_attempts: 2,
         ..options
     };
     let error = SourceSnapshot::open(&endpoint, &hurried)

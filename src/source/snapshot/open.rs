@@ -77,8 +77,6 @@ async fn connect(endpoint: &Endpoint) -> Result<SqlClient> {
     Ok(client)
 }
 
-/// Attempts to get the global read lock.
-const LOCK_ATTEMPTS: u32 = 60;
 /// Time given to writers between two attempts.
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
 
@@ -94,7 +92,7 @@ async fn mysql(
         options.lock_wait_s.max(1)
     );
     control.exec(&wait).await?;
-    lock(control).await?;
+    lock(control, options.lock_attempts).await?;
     let opened = async {
         try_join_all(clients.iter_mut().map(|c| c.exec(START))).await?;
         let point = current_point(control).await?;
@@ -110,12 +108,12 @@ async fn mysql(
 /// Takes the global read lock. It waits for running statements, and a statement may wait for a row
 /// that belongs to a transaction whose next statement waits for us: under load only giving way and
 /// trying again ends that, so each attempt is short and writers are never stopped for longer.
-async fn lock(control: &mut SqlClient) -> Result<()> {
+async fn lock(control: &mut SqlClient, attempts: u32) -> Result<()> {
     let mut attempt = 1;
     loop {
         let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
         match locked.map_err(lock_error) {
-            Err(error) if error.kind().is_retryable() && attempt < LOCK_ATTEMPTS => {
+            Err(error) if error.kind().is_retryable() && attempt < attempts => {
                 tracing::info!(attempt, "global read lock not got in time, giving way");
                 tokio::time::sleep(LOCK_PAUSE).await;
                 attempt += 1;
