@@ -20,7 +20,7 @@ const PRIMARY_KEY_WITH_PREFIX: u8 = 9;
 const ENUM_SET_DEFAULT_CHARSET: u8 = 10;
 const ENUM_SET_COLUMN_CHARSET: u8 = 11;
 const VISIBILITY: u8 = 12;
-const VECTOR_DIMENSION: u8 = 13;
+pub(crate) const VECTOR_DIMENSION: u8 = 13;
 
 /// Fills in what the fields say of `columns`. Gives the primary key and whether everything that
 /// decoding needs was said; `None` when the bytes are damaged.

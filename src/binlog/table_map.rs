@@ -154,8 +154,8 @@ fn string_type(high: u8, low: u8) -> (u8, u16) {
     (high | 0x30, upper | u16::from(low))
 }
 
-/// Bytes of a table map without its id and optional metadata for columns as known here: what
-/// [`parse`] reads, the other way.
+/// Bytes of a table map without its id for columns as known here, with the optional metadata that
+/// appliers need: what [`parse`] reads, the other way.
 pub(crate) fn build(name: &TableName, columns: &[Column]) -> Result<Vec<u8>> {
     /// The length of a BIT column is exact; both servers always set it.
     const BIT_LEN_EXACT: u16 = 1;
@@ -216,7 +216,24 @@ pub(crate) fn build(name: &TableName, columns: &[Column]) -> Result<Vec<u8>> {
         }
     }
     out.append(&mut nullable);
+    out.append(&mut vector_dimensions(columns));
     Ok(out)
+}
+
+/// The one optional metadata that appliers ask for: MySQL refuses rows with a VECTOR column when
+/// its dimension is not said (seen on 9.7.4).
+fn vector_dimensions(columns: &[Column]) -> Vec<u8> {
+    let mut values = Vec::new();
+    for dimension in columns.iter().filter_map(|c| c.vector_dimension) {
+        put_lenenc(&mut values, dimension as usize);
+    }
+    let mut field = Vec::new();
+    if !values.is_empty() {
+        field.push(metadata::VECTOR_DIMENSION);
+        put_lenenc(&mut field, values.len());
+        field.append(&mut values);
+    }
+    field
 }
 
 /// Writes a length-encoded count (at most 65,535 is ever needed: 4,096 columns, two bytes each).

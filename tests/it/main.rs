@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_input;
+mod binlog;
 mod catalogue;
 mod ddl;
 mod end_to_end;

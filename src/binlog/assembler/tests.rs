@@ -113,6 +113,32 @@ fn artificial_events_do_not_move_the_position() {
 }
 
 #[test]
+fn heartbeats_of_every_version() {
+    let mut v2 = vec![1, 3, b'b', b'.', b'1', 2, 9, 254];
+    v2.extend_from_slice(&((1_u64 << 32) + 5).to_le_bytes());
+    for tail in [&[][..], &[0]] {
+        let body = [&v2, tail].concat();
+        let taken = taken(made(kind::HEARTBEAT_V2, &body, 0, 0, 5));
+        let read = heartbeat(Flavor::MySql, &taken).expect("version 2");
+        assert_eq!(read, (&b"b.1"[..], (1 << 32) + 5));
+    }
+    let mut body = ((1_u64 << 32) + 5).to_le_bytes().to_vec();
+    body.extend_from_slice(b"b.1");
+    let long = taken(made(kind::HEARTBEAT, &body, 0, 0, 0));
+    let read = heartbeat(Flavor::MariaDb, &long).expect("over 4 GiB");
+    assert_eq!(read, (&b"b.1"[..], (1 << 32) + 5));
+}
+
+fn taken(bytes: Bytes) -> Taken {
+    Taken {
+        header: EventHeader::read(&bytes).unwrap(),
+        body: HEADER_LEN..bytes.len() - CHECKSUM_LEN,
+        bytes,
+        nested: false,
+    }
+}
+
+#[test]
 fn every_form_of_commit() {
     let (mut assembler, mut stream, mut out) = mariadb();
     let forms: [(u8, &str); 5] = [
