@@ -93,7 +93,7 @@ impl Assembler {
                 .field("failed", self.has_failed)
                 .hint("call more() to the end; make a new assembler after an error"));
         }
-        let before = self.place.get().cloned();
+        let before = self.place.get().map(|at| at.offset);
         let code = event.get(4).copied();
         self.take(event, out)
             .map_err(|error| self.fail(error, before, code))
@@ -108,7 +108,7 @@ impl Assembler {
         if self.payload.is_none() {
             return Ok(false);
         }
-        let before = self.place.get().cloned();
+        let before = self.place.get().map(|at| at.offset);
         let step = self.inflate(out);
         step.map_err(|error| self.fail(error, before, Some(kind::TRANSACTION_PAYLOAD)))?;
         Ok(true)
@@ -138,16 +138,20 @@ impl Assembler {
         self.description.as_ref()
     }
 
+    /// Names the event that could not be taken by where it starts: an event that fails never
+    /// changed the file before.
     #[cold]
-    fn fail(&mut self, error: Error, at: Option<BinlogPosition>, code: Option<u8>) -> Error {
+    fn fail(&mut self, error: Error, offset: Option<u64>, code: Option<u8>) -> Error {
         self.has_failed = true;
         let error = match code {
             Some(code) => error.field("event", name(code)),
             None => error,
         };
-        match at {
-            Some(at) => error.field("position", at),
-            None => error.field("position", "unknown"),
+        match (self.place.get(), offset) {
+            (Some(at), Some(offset)) => {
+                error.field("position", BinlogPosition::new(at.file.as_str(), offset))
+            }
+            _ => error.field("position", "unknown"),
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn apply(
         match field {
             SIGNEDNESS => {
                 has_signs = true;
-                signs(value.rest(), columns);
+                signs(&mut value, columns)?;
             }
             DEFAULT_CHARSET => default_charset(&mut value, columns, |c| is_text(flavor, c))?,
             COLUMN_CHARSET => charsets(&mut value, columns, |c| is_text(flavor, c))?,
@@ -63,8 +63,9 @@ pub(crate) fn apply(
             PRIMARY_KEY => key = key_parts(&mut value, columns.len(), false)?,
             PRIMARY_KEY_WITH_PREFIX => key = key_parts(&mut value, columns.len(), true)?,
             VISIBILITY => {
+                let bitmap = value.take(columns.len().div_ceil(8))?;
                 for (index, column) in columns.iter_mut().enumerate() {
-                    column.visible = high_bit(value.rest(), index);
+                    column.visible = high_bit(bitmap, index);
                 }
             }
             VECTOR_DIMENSION => {
@@ -73,7 +74,12 @@ pub(crate) fn apply(
                 }
             }
             // A later field says more of columns that are understood without it.
-            _ => {}
+            _ => continue,
+        }
+        // What is left over was meant for columns that we count to another class: everything
+        // would stand one column off.
+        if !value.is_empty() {
+            return None;
         }
     }
     let is_said = |column: &Column| {
@@ -107,6 +113,7 @@ fn is_numeric(column: &Column) -> bool {
     )
 }
 
+/// Whether the charset fields walk the column (seen on MySQL 9.7.4 and MariaDB 10.11.19).
 fn is_text(flavor: Flavor, column: &Column) -> bool {
     match column.wire_type {
         wire::STRING | wire::VAR_STRING | wire::VARCHAR => true,
@@ -129,11 +136,14 @@ fn of_type(columns: &mut [Column], wire_type: u8) -> impl Iterator<Item = &mut C
         .filter(move |column| column.wire_type == wire_type)
 }
 
-fn signs(bitmap: &[u8], columns: &mut [Column]) {
+fn signs(value: &mut Cursor<'_>, columns: &mut [Column]) -> Option<()> {
+    let count = columns.iter().filter(|column| is_numeric(column)).count();
+    let bitmap = value.take(count.div_ceil(8))?;
     let numeric = columns.iter_mut().filter(|column| is_numeric(column));
     for (index, column) in numeric.enumerate() {
         column.unsigned = high_bit(bitmap, index);
     }
+    Some(())
 }
 
 /// One collation for most columns of the class, pairs of index in the class and collation for

@@ -167,8 +167,8 @@ impl StatementBuilder {
         statement_len(self.events.len())
     }
 
-    /// Length in bytes of the statement's text for a single row of `row_bytes`: what must fit
-    /// into the target's `max_allowed_packet`.
+    /// Length in bytes, at most, of the statement's text with another row of `row_bytes`: what must
+    /// fit into the target's `max_allowed_packet`.
     #[must_use]
     pub fn statement_bytes_with(&self, row_bytes: usize) -> usize {
         statement_len(self.events.len() + HEADER_LEN + self.head.len() + row_bytes)

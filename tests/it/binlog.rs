@@ -84,8 +84,9 @@ const ONLY_MYSQL: &[&str] = &[
     "SET binlog_transaction_compression=ON",
     "UPDATE p SET s=REPEAT('payload', 1000) WHERE id < 30",
     "SET binlog_transaction_compression=OFF",
-    "CREATE TABLE vec (id INT PRIMARY KEY, v VECTOR(3))",
-    "INSERT INTO vec VALUES (1, TO_VECTOR('[1,2,3]'))",
+    "CREATE TABLE vec (a CHAR(3) CHARACTER SET latin1, id INT PRIMARY KEY, v VECTOR(3),
+     b TEXT CHARACTER SET utf16, c VARCHAR(9) CHARACTER SET gbk)",
+    "INSERT INTO vec VALUES ('é', 1, TO_VECTOR('[1,2,3]'), 'é', '中')",
 ];
 
 const ONLY_MARIADB: &[&str] = &[
