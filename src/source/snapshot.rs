@@ -253,7 +253,9 @@ impl SnapshotWorker {
             .map_err(failed)?;
         let mut out = Batcher::new(self.batch_bytes, rows);
         while let Some(row) = result.next().await.map_err(failed)? {
-            out.add(&encoder, &row.unwrap()).await?;
+            // Not of an Option: it gives the values of a row.
+            let values = mysql_async::Row::unwrap(row);
+            out.add(&encoder, &values).await?;
         }
         out.flush().await?;
         Ok((out.rows, out.bytes))
