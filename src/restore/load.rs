@@ -1,7 +1,9 @@
 //! Reads what a plan is decided from: finds the cut in the log, then the base and the segments
 //! between the two.
 
+use super::cascade::{self, cascades};
 use super::cut::{self, Cut};
+use super::objects::read_schema;
 use super::plan::{PlanInput, RestorePlan, decide};
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
@@ -11,7 +13,8 @@ use crate::manifest::{
     BaseManifest, Catalogue, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
-use crate::schema::{TableId, TableVersion};
+use crate::runtime::Compute;
+use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{TransactionRow, TransactionsReader};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -64,15 +67,40 @@ pub(super) async fn plan(
     let catalogue = Catalogue::decode(&base.catalog.object, &bytes)?;
     catalogue.versions().for_each(&mut know);
     segments.iter().flat_map(|s| &s.tables).for_each(&mut know);
-    decide(PlanInput {
+    let objects = read_schema(&repo.get_object(&base.schema).await?)?;
+    let plan = decide(PlanInput {
         base: &base,
         base_files,
         versions: &versions,
         segments: &segments,
         last_entries: &found.last_entries,
         cut: found.cut,
+        objects,
         filter,
-    })
+    })?;
+    refuse_cascades(repo, &plan).await?;
+    Ok(plan)
+}
+
+/// Looks into the changes of parents whose children may have changed unlogged.
+async fn refuse_cascades(repo: &Repository, plan: &RestorePlan) -> Result<()> {
+    let compute = Compute::per_core();
+    for cascade in cascades(&plan.objects) {
+        let planned = |name: &TableName| plan.tables.iter().find(|t| t.name == *name);
+        let (Some(parent), Some(_)) = (planned(&cascade.parent), planned(&cascade.child)) else {
+            continue;
+        };
+        let (parent, cascade, cut) = (Arc::new(parent.clone()), Arc::new(cascade), plan.cut.seq);
+        for file in &parent.change_files {
+            let version = file.version.unwrap_or(0);
+            let bytes = repo.get_file(file).await?;
+            let (parent, cascade) = (Arc::clone(&parent), Arc::clone(&cascade));
+            let scan = move || cascade::refuse(&parent, cut, &cascade, (bytes, version));
+            let scanned = compute.run(scan).await;
+            scanned.map_err(|e| e.field("object", &file.object))?;
+        }
+    }
+    Ok(())
 }
 
 /// A cut with what was read to find it.
@@ -81,6 +109,9 @@ struct Found {
     /// Entries of the segment in which the cut lies.
     last_entries: Vec<TransactionRow>,
 }
+
+/// Segments looked at for the last transaction before a cut, which is only told, not needed.
+const QUIET_SEGMENTS_MAX: usize = 64;
 
 /// A timeline's log up to its head.
 struct Log<'a> {
@@ -246,6 +277,17 @@ impl<'a> Log<'a> {
         {
             let entries = self.entries(&next).await?;
             cut.first_left_out = cut::cut(&entries, 0, cut.seq, cut.gtids.clone())?.first_left_out;
+        }
+        // Quiet segments hold marks only.
+        let mut earlier = self.prev(first).await?;
+        for _ in 0..QUIET_SEGMENTS_MAX {
+            let Some(segment) = earlier.take_if(|_| cut.last.is_none()) else {
+                break;
+            };
+            let entries = self.entries(&segment).await?;
+            let gtids = cut.gtids.clone();
+            cut.last = cut::cut(&entries, entries.len(), cut.seq, gtids)?.last;
+            earlier = self.prev(&segment).await?;
         }
         let from = match self.segment(cut.seq).await? {
             Some(segment) => segment.manifest.seq_first,

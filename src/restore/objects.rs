@@ -2,6 +2,7 @@
 //! events after them. Triggers would fire for the rows, events would run; so they come last, and
 //! events come disabled.
 
+use super::lex::Tokens;
 use super::target::TableFilter;
 use crate::error::{Error, Result, Wrap};
 use crate::position::Flavor;
@@ -204,44 +205,14 @@ fn drop_statement(object: &SchemaObject) -> String {
 /// `CREATE EVENT .. ENABLE DO ..` as `.. DISABLE DO ..`; `None` when it is not enabled. The word
 /// is looked for where `SHOW CREATE EVENT` puts it, after ON COMPLETION and outside of quotes.
 fn disabled(statement: &[u8]) -> Option<Vec<u8>> {
-    let words = words(statement);
-    let text = |index: usize| {
-        words
-            .get(index)
-            .and_then(|(from, to)| statement.get(*from..*to))
-    };
-    let is = |index: usize, word: &str| {
-        text(index).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let at = (0..words.len()).find(|&i| is(i, "ON") && is(i + 1, "COMPLETION"))?;
-    let preserve = at + 2 + usize::from(is(at + 2, "NOT"));
-    if !is(preserve, "PRESERVE") || !is(preserve + 1, "ENABLE") {
+    let tokens = Tokens::new(statement);
+    let at = (0..tokens.len()).find(|at| tokens.has(*at, &["ON", "COMPLETION"]))?;
+    let preserve = at + 2 + usize::from(tokens.has(at + 2, &["NOT"]));
+    if !tokens.has(preserve, &["PRESERVE", "ENABLE"]) {
         return None;
     }
-    let (from, to) = *words.get(preserve + 1)?;
+    let (from, to) = tokens.place(preserve + 1)?;
     Some([statement.get(..from)?, b"DISABLE", statement.get(to..)?].concat())
-}
-
-/// Where the bare words of a statement stand: runs of letters outside of quotes.
-fn words(statement: &[u8]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut quote: Option<u8> = None;
-    let mut start: Option<usize> = None;
-    for (at, byte) in statement.iter().copied().enumerate() {
-        match quote {
-            // A doubled quote closes and opens again, which comes to the same.
-            Some(open) if byte == open => quote = None,
-            Some(_) => {}
-            None if matches!(byte, b'`' | b'\'' | b'"') => {
-                found.extend(start.take().map(|from| (from, at)));
-                quote = Some(byte);
-            }
-            None if byte.is_ascii_alphabetic() => start = start.or(Some(at)),
-            None => found.extend(start.take().map(|from| (from, at))),
-        }
-    }
-    found.extend(start.map(|from| (from, statement.len())));
-    found
 }
 
 /// Unpacks and parses the schema file of a base.

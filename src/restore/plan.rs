@@ -9,10 +9,11 @@ use super::target::TableFilter;
 use crate::base::BaseFile;
 use crate::change::TransactionKind;
 use crate::error::{Error, Result};
-use crate::manifest::{BaseManifest, FileEntry, FileRole, MarkKind, ObjectRef, SegmentManifest};
+use crate::manifest::{BaseManifest, FileEntry, FileRole, MarkKind, SegmentManifest};
 use crate::position::{Flavor, Seq};
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{EntryKind, TransactionRow};
+use crate::source::{ObjectKind, SchemaObject};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +52,9 @@ pub struct PlannedTable {
     pub change_rows: u64,
     /// Bytes of its files.
     pub bytes: u64,
+    /// A MariaDB sequence: one row, and every change of it is logged as an insert.
+    #[serde(skip)]
+    pub is_sequence: bool,
     /// The base files.
     #[serde(skip)]
     pub base_files: Vec<BaseFile>,
@@ -87,9 +91,9 @@ pub struct RestorePlan {
     pub predicted_seconds: u64,
     /// What the reader should know besides.
     pub notes: Vec<String>,
-    /// The schema objects of the base.
+    /// The schema objects of the base, in order of creation.
     #[serde(skip)]
-    pub schema: ObjectRef,
+    pub objects: Vec<SchemaObject>,
     /// Version and settings of the source at the base, as recorded.
     #[serde(skip)]
     pub source: serde_json::Value,
@@ -110,6 +114,8 @@ pub(super) struct PlanInput<'a> {
     pub(super) last_entries: &'a [TransactionRow],
     /// The cut.
     pub(super) cut: Cut,
+    /// All schema objects of the base.
+    pub(super) objects: Vec<SchemaObject>,
     /// Which tables.
     pub(super) filter: &'a TableFilter,
 }
@@ -150,7 +156,7 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
         tables,
         cut: input.cut,
         notes: Vec::new(),
-        schema: input.base.schema.clone(),
+        objects: input.objects,
         source: input.base.source.clone(),
     })
 }
@@ -177,6 +183,11 @@ fn tables(input: &PlanInput<'_>) -> Result<Vec<PlannedTable>> {
             base_rows: table.rows,
             change_rows: 0,
             bytes: 0,
+            is_sequence: input.objects.iter().any(|object| {
+                object.kind == ObjectKind::Sequence
+                    && object.db == table.name.db
+                    && object.name == table.name.table
+            }),
             base_files: Vec::new(),
             change_files: Vec::new(),
             versions: BTreeMap::new(),

@@ -119,7 +119,9 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let phase = text(phase);
     let phase = Phase::ALL.iter().find(|(_, name)| *name == phase);
     let pristine = text(pristine) == "1";
-    let sql = format!("SELECT table_id, rows_done, fingerprint FROM {DATABASE}.progress");
+    // A killed run's last COMMIT may still be under way: its rows are locked until then.
+    let sql =
+        format!("SELECT table_id, rows_done, fingerprint FROM {DATABASE}.progress FOR UPDATE");
     let mut tables = BTreeMap::new();
     for row in client.query_rows(&sql).await? {
         let [id, rows_done, fingerprint] = row.as_slice() else {

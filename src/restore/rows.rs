@@ -80,6 +80,7 @@ pub(super) struct TableInput {
     changes: Vec<InputFile>,
     exact_from: Seq,
     cut: Seq,
+    is_sequence: bool,
 }
 
 impl TableInput {
@@ -132,6 +133,7 @@ impl TableInput {
             changes: changes.collect(),
             exact_from: table.exact_from_seq,
             cut,
+            is_sequence: table.is_sequence,
         })
     }
 
@@ -153,6 +155,9 @@ impl TableInput {
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged or the history is
     /// impossible; errors of `each`.
     pub(super) fn fold(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        if self.is_sequence {
+            return self.last_row().and_then(|row| each(&row, 1));
+        }
         let chains = chains(&self.base).into_iter();
         let base: Result<_> = chains.map(|chain| self.base_runs(chain)).collect();
         let changes = self
@@ -165,6 +170,32 @@ impl TableInput {
         fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
             each(row.payload.get(row.index), row.copies)
         })
+    }
+
+    /// The one row of a sequence: its last image, whatever was logged for the one before.
+    fn last_row(&self) -> Result<Vec<u8>> {
+        let kinds = [
+            (FileKind::Base, &self.base),
+            (FileKind::Change, &self.changes),
+        ];
+        let mut last: Option<((i64, i64), Vec<u8>)> = None;
+        for (kind, files) in kinds {
+            for file in files {
+                for batch in self.batches(file, kind, None)? {
+                    let batch = batch?;
+                    let places = batch.seqs.iter().copied().zip(batch.rows.iter().copied());
+                    for (index, place) in places.enumerate() {
+                        let image = batch.payload.get(index);
+                        let newer = last.as_ref().is_none_or(|(at, _)| place >= *at);
+                        if newer && !image.is_empty() {
+                            last = Some((place, image.to_owned()));
+                        }
+                    }
+                }
+            }
+        }
+        let (_, image) = last.ok_or_else(|| Error::corrupt("fold sequence: it has no row"))?;
+        Ok(image)
     }
 
     fn base_runs<'a>(&'a self, chain: Vec<&'a InputFile>) -> Result<Vec<Run<'a, Images>>> {

@@ -54,8 +54,7 @@ impl<'a> Restore<'a> {
         let plan = self.plan(&timeline, unfinished.as_ref()).await?;
         let zone = target.take_time_zone(&mut client, &plan.source, &mut self.notes);
         zone.await?;
-        let packed = self.repo.get_object(&plan.schema).await?;
-        let objects = Objects::choose(objects::read_schema(&packed)?, &self.options.filter);
+        let objects = Objects::choose(plan.objects.clone(), &self.options.filter);
         refuse_undefined(&plan, &objects)?;
         let state = match unfinished {
             Some(state) => state,
@@ -297,7 +296,7 @@ fn refuse_undefined(plan: &RestorePlan, objects: &Objects) -> Result<()> {
             return Err(
                 Error::corrupt("restore: the base has no definition of a table")
                     .field("table", &table.name)
-                    .field("object", &plan.schema.object),
+                    .field("object", &plan.base.object),
             );
         }
     }

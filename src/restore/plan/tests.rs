@@ -204,6 +204,7 @@ impl Case {
                 last: None,
                 first_left_out: None,
             },
+            objects: Vec::new(),
             filter: &self.filter,
         })
     }

@@ -179,7 +179,17 @@ fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize) -> FileEntry {
 
 /// The table folded from files: the base at `base`, then every transaction in segments of
 /// `segment`, up to `cut`.
-fn folded(keyed: bool, log: &Log, (base, cut): (usize, usize), segment: usize) -> Result<State> {
+fn folded(keyed: bool, log: &Log, range: (usize, usize), segment: usize) -> Result<State> {
+    folded_as(keyed, false, log, range, segment)
+}
+
+fn folded_as(
+    keyed: bool,
+    is_sequence: bool,
+    log: &Log,
+    (base, cut): (usize, usize),
+    segment: usize,
+) -> Result<State> {
     let version = version(keyed);
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version)).expect("plan"));
     let mut rows = Vec::new();
@@ -196,6 +206,7 @@ fn folded(keyed: bool, log: &Log, (base, cut): (usize, usize), segment: usize) -
         base_rows: count as u64,
         change_rows: 0,
         bytes: 0,
+        is_sequence,
         base_files: vec![base_entry(&base_bytes, count)],
         change_files: Vec::new(),
         versions: BTreeMap::from([(1, version)]),
@@ -305,6 +316,7 @@ fn a_base_row_younger_than_its_base_is_refused() {
         base_rows: 1,
         change_rows: 0,
         bytes: 0,
+        is_sequence: false,
         base_files: vec![base_entry(&bytes, 1)],
         change_files: Vec::new(),
         versions: BTreeMap::from([(1, version)]),
@@ -313,4 +325,25 @@ fn a_base_row_younger_than_its_base_is_refused() {
     let input = TableInput::new(&table, files, Seq(9)).expect("input");
     let error = input.fold(|_, _| Ok(())).unwrap_err();
     assert_eq!(error.get("seq"), Some("9"));
+}
+
+#[test]
+fn a_sequence_is_its_last_row() {
+    let inserts = |n: i32| (0..n).map(|v| vec![(v, Op::Insert, v)]).collect::<Log>();
+    let log = inserts(9);
+    let last = |cut: usize| {
+        let state = sequence(&log, cut).expect("fold");
+        state
+            .into_iter()
+            .map(|((id, _), count)| (id, count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(last(1), [(0, 1)], "the base alone");
+    assert_eq!(last(6), [(5, 1)]);
+    assert_eq!(last(9), [(8, 1)]);
+}
+
+/// A sequence whose base is exact at entry 1.
+fn sequence(log: &Log, cut: usize) -> Result<State> {
+    folded_as(false, true, log, (1, cut), 2)
 }
