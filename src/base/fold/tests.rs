@@ -1,6 +1,8 @@
 //! The fold against a model that replays every change into a map.
 
 use super::*;
+use crate::change::Op;
+use crate::position::Seq;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
