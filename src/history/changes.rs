@@ -13,6 +13,7 @@ use crate::segment::{
 };
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,9 +49,8 @@ impl Versions {
 
     fn add(&mut self, version: &Arc<TableVersion>) -> Result<()> {
         let key = (version.table_id.clone(), version.version);
-        if !self.plans.contains_key(&key) {
-            self.plans
-                .insert(key, Arc::new(TablePlan::compile(Arc::clone(version))?));
+        if let Entry::Vacant(vacant) = self.plans.entry(key) {
+            vacant.insert(Arc::new(TablePlan::compile(Arc::clone(version))?));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! From received events to committed segments.
 //!
-//! A transaction's ladder: received (items of an open [`batch`]) -> sealed (files encoded, sorted
-//! by key) -> committed (its segment's manifest exists). [`commit`] owns the write ordering;
-//! [`capture`](run) drives one connection after the other; [`resume`] finds the place to go on
+//! A transaction's ladder: received (items of an open `batch`) -> sealed (files encoded, sorted
+//! by key) -> committed (its segment's manifest exists). `commit` owns the write ordering;
+//! [`capture`](run) drives one connection after the other; `resume` finds the place to go on
 //! from the chain alone, never from a file of its own.
 
 mod batch;

@@ -111,8 +111,8 @@ fn senseless_bases_are_refused() {
         ("before apply", |m| m.tables[0].exact_from_seq = Seq(2)),
         ("order", |m| m.tables.swap(0, 1)),
         ("file name", |m| m.files.object = m.views.object.clone()),
-        ("catalogue after", |m| {
-            m.catalog.object = m.catalog.object.replace("09", "10")
+        ("catalogue", |m| {
+            m.catalog.object = m.catalog.object.replace("/0001/", "/0002/")
         }),
     ];
     for (what, change) in changes {

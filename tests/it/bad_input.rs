@@ -95,7 +95,7 @@ async fn every_refusal_is_one_clear_error() {
         moments(&setup);
         target_in_use(&setup).await;
         ddl_is_a_barrier(&setup).await;
-        another_source(&setup).await;
+        another_source(&setup);
         damaged_objects(&setup);
     }
 }
@@ -187,7 +187,7 @@ async fn ddl_is_a_barrier(setup: &Setup) {
 }
 
 /// Wrong password, an unreachable server, another server's history, a URL that is none.
-async fn another_source(setup: &Setup) {
+fn another_source(setup: &Setup) {
     let other = setup.target.account_url();
     let refused = cli::run(&[
         "capture",

@@ -264,7 +264,12 @@ async fn documents_updated_in_place_are_equal_to_fresh_ones() {
 #[tokio::test]
 async fn doubles_of_all_sizes_print_like_on_the_server() {
     let (server, mut conn) = server_with_documents().await;
-    let mut values = vec![1234567890123456.75, 9007199254740993.0, f64::MAX, 5e-324];
+    let mut values = vec![
+        1_234_567_890_123_456.8,
+        9_007_199_254_740_992.0,
+        f64::MAX,
+        5e-324,
+    ];
     values.extend((-1074..1024).map(|exponent| 2f64.powi(exponent)));
     values.extend((-330..=308).map(|exponent: i32| format!("1e{exponent}").parse().unwrap_or(0.0)));
     // A linear congruential generator: the same bits on every run.

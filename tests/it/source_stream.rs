@@ -275,7 +275,7 @@ pub(crate) async fn purge_to(conn: &mut Conn, file: &str) {
 
 #[tokio::test]
 async fn identity_and_clock_are_read_on_either_connection() {
-    let now_us = || chrono::Utc::now().timestamp_micros();
+    let now_us = || tidelog::runtime::Clock::system().now_us();
     for server in start_all(FLAVORS.map(ServerSpec::new)).await {
         let mut replica = connect(&server).await;
         let identity = replica.identity().await.expect("an identity");
