@@ -148,7 +148,7 @@ impl<P> std::fmt::Debug for Run<'_, P> {
 }
 
 impl<'a, P> Run<'a, P> {
-    /// A run whose entries all count: rows of a base, or what [`merge`] condensed.
+    /// A run whose entries all count: rows of a base, or what [`merge`](super::merge) condensed.
     pub fn whole(batches: impl Iterator<Item = Result<RunBatch<P>>> + 'a) -> Self {
         Run {
             batches: Box::new(batches),
