@@ -9,6 +9,7 @@ use crate::position::Flavor;
 use crate::schema::{TableName, quote_identifier};
 use crate::source::{ObjectKind, SchemaObject, SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
+use std::collections::BTreeMap;
 
 /// The schema objects of a restore.
 #[derive(Clone, Debug)]
@@ -96,16 +97,26 @@ pub(super) async fn drop_databases(client: &mut SqlClient, objects: &Objects) ->
     Ok(())
 }
 
-/// Creates objects in order; `again` drops what an earlier, unfinished run created.
+/// How objects are created.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Creation<'a> {
+    /// Flavor of the target.
+    pub(super) flavor: Flavor,
+    /// Drops what an earlier, unfinished run created.
+    pub(super) again: bool,
+    /// Next AUTO_INCREMENT value of tables, as the base has it; rows may raise it.
+    pub(super) counters: &'a BTreeMap<TableName, u64>,
+}
+
+/// Creates objects in order.
 ///
 /// # Errors
 /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the target refuses one, with the
 /// object's name.
 pub(super) async fn create(
     client: &mut SqlClient,
-    flavor: Flavor,
+    how: Creation<'_>,
     objects: &[SchemaObject],
-    again: bool,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for object in objects {
@@ -118,35 +129,33 @@ pub(super) async fn create(
             ));
             continue;
         }
-        if again {
+        if how.again {
             client.exec(&drop_statement(object)).await?;
         }
-        create_one(client, flavor, object, notes)
-            .await
-            .map_err(|e| {
-                let name = format!("{}.{}", object.db, object.name);
-                let made = Error::incompatible("create schema object on the target");
-                let made = made.field("kind", word(object.kind)).field("name", name);
-                match e.kind() {
-                    crate::error::ErrorKind::Unavailable => e,
-                    _ => made
-                        .source(e)
-                        .hint("the target refuses it: see the cause, then --resume"),
-                }
-            })?;
+        create_one(client, how, object, notes).await.map_err(|e| {
+            let name = format!("{}.{}", object.db, object.name);
+            let made = Error::incompatible("create schema object on the target");
+            let made = made.field("kind", word(object.kind)).field("name", name);
+            match e.kind() {
+                crate::error::ErrorKind::Unavailable => e,
+                _ => made
+                    .source(e)
+                    .hint("the target refuses it: see the cause, then --resume"),
+            }
+        })?;
     }
     Ok(())
 }
 
 async fn create_one(
     client: &mut SqlClient,
-    flavor: Flavor,
+    how: Creation<'_>,
     object: &SchemaObject,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     // The object before may have left the session in its own character set.
     client.exec("SET NAMES utf8mb4").await?;
-    for statement in object.session_statements(flavor, &object.db) {
+    for statement in object.session_statements(how.flavor, &object.db) {
         client.exec(&statement).await?;
     }
     let mut statement = object.statement.clone();
@@ -159,9 +168,22 @@ async fn create_one(
             "event {name} is restored disabled: ALTER EVENT {name} ENABLE"
         ));
     }
-    let created = client.conn().query_drop(statement).await;
-    created.map_err(|e| sql_error("run statement", e))?;
+    let global = match has_old_times(object) {
+        true => Some(set_old_times(client).await?),
+        false => None,
+    };
+    let mut created = client.conn().query_drop(statement).await;
     client.exec("SET NAMES utf8mb4").await?;
+    let counter = how.counters.get(&TableName::new(&object.db, &object.name));
+    if let (Ok(()), ObjectKind::Table, Some(next)) = (&created, object.kind, counter) {
+        let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+        created = client.conn().query_drop(alter).await;
+    }
+    if let Some(former) = global {
+        let back = format!("SET GLOBAL mysql56_temporal_format = {former}");
+        client.exec(&back).await?;
+    }
+    created.map_err(|e| sql_error("run statement", e))?;
     for statement in object.after_statements(&object.db) {
         client.exec(&statement).await?;
     }
@@ -169,6 +191,34 @@ async fn create_one(
         client.exec(&format!("ALTER EVENT {name} DISABLE")).await?;
     }
     Ok(())
+}
+
+/// Whether a MariaDB table has temporal columns of the format before MySQL 5.6: the server marks
+/// them by a comment, and makes them only where a global setting says so.
+fn has_old_times(object: &SchemaObject) -> bool {
+    let tokens = Tokens::new(&object.statement);
+    object.kind == ObjectKind::Table
+        && (1..tokens.len()).any(|at| {
+            tokens.has_mark(at - 1, b'*')
+                && tokens.has(at, &["mariadb"])
+                && tokens.has(at + 2, &["5"])
+                && tokens.has(at + 4, &["3"])
+        })
+}
+
+/// Lets the server make such columns; gives what the setting was.
+async fn set_old_times(client: &mut SqlClient) -> Result<&'static str> {
+    let found = client
+        .query_string("SELECT @@global.mysql56_temporal_format")
+        .await?;
+    client
+        .exec("SET GLOBAL mysql56_temporal_format = OFF")
+        .await?;
+    Ok(if found.as_deref() == Some("0") {
+        "OFF"
+    } else {
+        "ON"
+    })
 }
 
 /// Whether an event could run: its text is searched for the word, the server knows.

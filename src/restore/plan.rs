@@ -52,6 +52,8 @@ pub struct PlannedTable {
     pub change_rows: u64,
     /// Bytes of its files.
     pub bytes: u64,
+    /// Next AUTO_INCREMENT value in the base, where the table has one.
+    pub auto_increment: Option<u64>,
     /// A MariaDB sequence: one row, and every change of it is logged as an insert.
     #[serde(skip)]
     pub is_sequence: bool,
@@ -183,6 +185,7 @@ fn tables(input: &PlanInput<'_>) -> Result<Vec<PlannedTable>> {
             base_rows: table.rows,
             change_rows: 0,
             bytes: 0,
+            auto_increment: table.auto_increment,
             is_sequence: input.objects.iter().any(|object| {
                 object.kind == ObjectKind::Sequence
                     && object.db == table.name.db
@@ -407,6 +410,13 @@ fn refuse_open_xa(input: &PlanInput<'_>, first: Seq) -> Result<()> {
 }
 
 impl RestorePlan {
+    /// Next AUTO_INCREMENT values in the base.
+    pub(super) fn counters(&self) -> BTreeMap<TableName, u64> {
+        let counters = self.tables.iter();
+        let counters = counters.filter_map(|t| Some((t.name.clone(), t.auto_increment?)));
+        counters.collect()
+    }
+
     /// The plan for people.
     #[must_use]
     pub fn render(&self) -> String {

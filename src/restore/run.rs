@@ -5,7 +5,7 @@
 //! is, and `--resume` goes on from there (I8).
 
 use super::data::{Writer, write_all};
-use super::objects::{self, Objects};
+use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
 use super::server::Target;
@@ -60,7 +60,8 @@ impl<'a> Restore<'a> {
             Some(state) => state,
             None => self.begin(&mut client, &timeline, &plan, &objects).await?,
         };
-        self.schema(&target, &mut client, &objects, &state).await?;
+        self.schema(&target, &mut client, (&plan, &objects), &state)
+            .await?;
         let fingerprints = self.rows(&target, &mut client, &plan, &state).await?;
         self.objects(&target, &objects, &state).await?;
         let compute = Compute::per_core();
@@ -152,7 +153,7 @@ impl<'a> Restore<'a> {
         &mut self,
         target: &Target,
         client: &mut SqlClient,
-        objects: &Objects,
+        (plan, objects): (&RestorePlan, &Objects),
         state: &Unfinished,
     ) -> Result<()> {
         if state.phase > Phase::Schema {
@@ -161,15 +162,12 @@ impl<'a> Restore<'a> {
         // They are ours: before the mark was set, the target did not have them.
         objects::drop_databases(client, objects).await?;
         let mut session = target.connect().await?;
-        let flavor = target.flavor;
-        objects::create(
-            &mut session,
-            flavor,
-            &objects.before,
-            false,
-            &mut self.notes,
-        )
-        .await?;
+        let how = Creation {
+            flavor: target.flavor,
+            again: false,
+            counters: &plan.counters(),
+        };
+        objects::create(&mut session, how, &objects.before, &mut self.notes).await?;
         session.close().await;
         progress::enter(client, Phase::Rows).await
     }
@@ -203,10 +201,13 @@ impl<'a> Restore<'a> {
         objects: &Objects,
         state: &Unfinished,
     ) -> Result<()> {
-        let again = state.phase == Phase::Objects;
         let mut session = target.connect().await?;
-        let flavor = target.flavor;
-        objects::create(&mut session, flavor, &objects.after, again, &mut self.notes).await?;
+        let how = Creation {
+            flavor: target.flavor,
+            again: state.phase == Phase::Objects,
+            counters: &BTreeMap::new(),
+        };
+        objects::create(&mut session, how, &objects.after, &mut self.notes).await?;
         session.close().await;
         Ok(())
     }

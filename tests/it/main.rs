@@ -12,6 +12,7 @@ mod end_to_end;
 mod fingerprints;
 mod json;
 mod preflight;
+mod restore;
 mod row_values;
 mod s3;
 mod schema_objects;

@@ -50,7 +50,7 @@ const OBJECTS: &[&str] = &[
     "ALTER DATABASE other COLLATE utf8mb4_general_ci",
 ];
 
-fn statements(flavor: Flavor) -> Vec<String> {
+pub(crate) fn statements(flavor: Flavor) -> Vec<String> {
     let mut all: Vec<String> = OBJECTS.iter().map(|s| (*s).to_owned()).collect();
     // `a_top` needs what sorts after it.
     let at = all
