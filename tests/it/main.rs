@@ -15,6 +15,7 @@ mod preflight;
 mod restore;
 mod row_values;
 mod s3;
+mod s3_repository;
 mod schema_objects;
 mod servers;
 mod snapshots;

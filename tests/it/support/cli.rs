@@ -105,12 +105,15 @@ pub(crate) struct Service(Child);
 
 /// Starts a command that goes on; its log goes to the test's stderr.
 pub(crate) fn spawn(args: &[&str]) -> Service {
-    Service(
-        command(args)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("start tidelog"),
-    )
+    spawn_with(args, &[])
+}
+
+/// As [`spawn`], in an environment.
+pub(crate) fn spawn_with(args: &[&str], environment: &[(&str, &str)]) -> Service {
+    let mut command = command(args);
+    command.envs(environment.iter().copied());
+    let child = command.stdout(Stdio::null()).spawn();
+    Service(child.expect("start tidelog"))
 }
 
 impl Service {
