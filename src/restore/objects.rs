@@ -4,7 +4,7 @@
 
 use super::lex::Tokens;
 use super::target::TableFilter;
-use crate::error::{Error, Result, Wrap};
+use crate::error::{Error, ErrorKind, Result, Wrap};
 use crate::position::Flavor;
 use crate::schema::{TableName, quote_identifier};
 use crate::source::{ObjectKind, SchemaObject, SqlClient, sql_error};
@@ -132,19 +132,32 @@ pub(super) async fn create(
         if how.again {
             client.exec(&drop_statement(object)).await?;
         }
-        create_one(client, how, object, notes).await.map_err(|e| {
-            let name = format!("{}.{}", object.db, object.name);
-            let made = Error::incompatible("create schema object on the target");
-            let made = made.field("kind", word(object.kind)).field("name", name);
-            match e.kind() {
-                crate::error::ErrorKind::Unavailable => e,
-                _ => made
-                    .source(e)
-                    .hint("the target refuses it: see the cause, then --resume"),
-            }
-        })?;
+        let created = create_one(client, how, object, notes).await;
+        created.map_err(|e| refused(object, e))?;
     }
     Ok(())
+}
+
+fn refused(object: &SchemaObject, error: Error) -> Error {
+    if error.kind() == ErrorKind::Unavailable {
+        return error;
+    }
+    let hint = match error.get("code") {
+        // ER_BINLOG_CREATE_ROUTINE_NEED_SUPER
+        Some("1419" | "1418") => {
+            "run on the target: SET GLOBAL log_bin_trust_function_creators = 1, then restore with \
+             --resume"
+        }
+        _ => {
+            "the target refuses it: grant what the cause names, or create the account that it runs \
+             as, then restore with --resume"
+        }
+    };
+    Error::incompatible("create schema object on the target")
+        .field("kind", word(object.kind))
+        .field("name", format!("{}.{}", object.db, object.name))
+        .source(error)
+        .hint(hint)
 }
 
 async fn create_one(

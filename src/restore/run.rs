@@ -16,7 +16,7 @@ use crate::position::{Flavor, GtidSet};
 use crate::runtime::{Clock, Compute};
 use crate::schema::TableId;
 use crate::segment::Fingerprint;
-use crate::source::{Endpoint, ObjectKind, SqlClient};
+use crate::source::{Endpoint, ObjectKind, Severity, SqlClient, TargetNeeds, check_target};
 use std::collections::BTreeMap;
 
 /// One restore.
@@ -133,6 +133,7 @@ impl<'a> Restore<'a> {
         objects: &Objects,
     ) -> Result<Unfinished> {
         objects::refuse_existing(client, objects).await?;
+        self.check(client, plan, objects).await?;
         let identity = Identity {
             repository_id: self.repo.header().repository_id,
             timeline: timeline.timeline,
@@ -147,6 +148,37 @@ impl<'a> Restore<'a> {
             pristine,
             tables: BTreeMap::new(),
         })
+    }
+
+    /// Every requirement at once, before anything is touched.
+    async fn check(
+        &mut self,
+        client: &mut SqlClient,
+        plan: &RestorePlan,
+        objects: &Objects,
+    ) -> Result<()> {
+        let source = &plan.source;
+        let cases = source.pointer("/settings/lower_case_table_names");
+        let needs = TargetNeeds {
+            flavor: plan.flavor,
+            version: source
+                .get("version")
+                .and_then(|v| v.as_str())
+                .map(str::to_owned),
+            lower_case_table_names: cases.and_then(|v| v.as_str()).and_then(|v| v.parse().ok()),
+            row_bytes_max: None,
+            databases: objects.databases().map(str::to_owned).collect(),
+        };
+        let report = check_target(client, &self.endpoint.address(), &needs).await?;
+        report.require_no_blocker()?;
+        let warnings = report.lines.iter().filter(|l| l.severity == Severity::Warn);
+        self.notes.extend(warnings.map(|line| {
+            format!(
+                "target: {} is {}, wanted {}",
+                line.name, line.found, line.wanted
+            )
+        }));
+        Ok(())
     }
 
     async fn schema(

@@ -6,7 +6,8 @@ use crate::runtime::Compute;
 use crate::schema::TableId;
 use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
 use crate::source::{
-    CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SourceSnapshot,
+    CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient, SqlSession,
+    read_catalogue,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,14 +28,12 @@ pub(super) async fn verify(
     jobs: usize,
     compute: &Compute,
 ) -> Result<()> {
-    let options = SnapshotOptions {
-        workers: jobs.max(1),
-        ..SnapshotOptions::default()
-    };
-    let snapshot = Box::pin(SourceSnapshot::open(target, &options)).await?;
+    let mut control = SqlClient::connect(target, &SqlSession::default()).await?;
+    let tables = read_catalogue(&mut control).await?;
+    control.close().await;
     let mut queue = Vec::new();
     for table in &plan.tables {
-        let found = snapshot.tables.iter().find(|t| t.shape.name == table.name);
+        let found = tables.iter().find(|t| t.shape.name == table.name);
         let found = found.ok_or_else(|| {
             Error::corrupt("verify restore: a table is not on the target")
                 .field("table", &table.name)
@@ -44,10 +43,14 @@ pub(super) async fn verify(
     }
     queue.sort_by_key(|(_, _, wanted)| wanted.rows);
     let queue = Arc::new(Mutex::new(queue));
-    let tasks = snapshot
-        .workers
-        .into_iter()
-        .map(|worker| Box::pin(compare_all(worker, Arc::clone(&queue), compute.clone())));
+    let options = SnapshotOptions::default();
+    let tasks = (0..jobs.max(1)).map(|_| {
+        let (queue, compute, options) = (Arc::clone(&queue), compute.clone(), options.clone());
+        Box::pin(async move {
+            let worker = SnapshotWorker::of_idle_server(target, &options).await?;
+            compare_all(worker, queue, compute).await
+        })
+    });
     let differing = futures::future::try_join_all(tasks).await?.concat();
     if differing.is_empty() {
         return Ok(());

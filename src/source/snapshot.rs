@@ -158,9 +158,23 @@ pub struct SnapshotWorker {
     point: SnapshotPoint,
     flavor: Flavor,
     batch_bytes: usize,
+    /// The server has no moments: its point says nothing.
+    is_idle: bool,
 }
 
 impl SnapshotWorker {
+    /// A reader of a server that nobody writes to (a restore's target): no lock is taken, no
+    /// position is asked for, and binary logging may be off. Its [`point`](Self::point) is empty.
+    ///
+    /// # Errors
+    /// As [`sql_error`](super::sql_error) sorts them.
+    pub async fn of_idle_server(
+        endpoint: &Endpoint,
+        options: &SnapshotOptions,
+    ) -> Result<SnapshotWorker> {
+        Box::pin(open::idle_worker(endpoint, options)).await
+    }
+
     /// What this connection sees.
     #[must_use]
     pub fn point(&self) -> &SnapshotPoint {
@@ -202,7 +216,7 @@ impl SnapshotWorker {
         let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
         let (rows, bytes) = read?;
         released?;
-        let exact_from = match table.transactional {
+        let exact_from = match table.transactional || self.is_idle {
             true => self.point.clone(),
             false => open::current_point(&mut self.client).await?,
         };

@@ -128,7 +128,11 @@ pub(super) fn privileges(server: &Server, lines: &mut Lines) {
         (Flavor::MySql, Some(release)) if release < (8, 2) => {
             lines.privilege(server, Warn, &["SET_USER_ID", "SUPER"]);
         }
-        (Flavor::MySql, _) => lines.privilege(server, Warn, &["SET_ANY_DEFINER", "SUPER"]),
+        (Flavor::MySql, _) => {
+            lines.privilege(server, Warn, &["SET_ANY_DEFINER", "SUPER"]);
+            // Where that account has it itself, as root has.
+            lines.privilege(server, Warn, &["SYSTEM_USER"]);
+        }
         (Flavor::MariaDb, _) => lines.privilege(server, Warn, &["SET USER", "SUPER"]),
     }
 }

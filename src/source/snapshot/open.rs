@@ -40,10 +40,32 @@ pub(super) async fn workers(
             point,
             flavor,
             batch_bytes: options.batch_bytes,
+            is_idle: false,
         });
     Ok(Opened {
         workers: workers.collect(),
         open_xa,
+    })
+}
+
+/// A worker of a server that nobody writes to.
+pub(super) async fn idle_worker(
+    endpoint: &Endpoint,
+    options: &SnapshotOptions,
+) -> Result<SnapshotWorker> {
+    let mut client = connect(endpoint).await?;
+    client.exec(START).await?;
+    let flavor = client.flavor();
+    Ok(SnapshotWorker {
+        client,
+        point: SnapshotPoint {
+            position: BinlogPosition::new("", 0),
+            gtids: GtidSet::empty(flavor),
+            at_us: 0,
+        },
+        flavor,
+        batch_bytes: options.batch_bytes,
+        is_idle: true,
     })
 }
 
