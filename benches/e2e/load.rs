@@ -24,10 +24,11 @@ pub(crate) fn sql(server: &ThrowawayServer, text: &str) -> String {
     use std::io::Write;
     let mut child = Command::new(server.client())
         .arg("--no-defaults")
-        .args(["-uroot", "-N", "-B", "-S"])
+        .args(["-uroot", "-N", "-B", "--default-character-set=utf8mb4", "-S"])
         .arg(server.socket())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("start the client");
     child
