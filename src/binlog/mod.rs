@@ -19,7 +19,7 @@ mod inflate;
 mod metadata;
 mod payload;
 mod place;
-mod query;
+pub(crate) mod query;
 mod rows;
 mod table_map;
 pub mod write;

@@ -86,42 +86,75 @@ pub(crate) fn verb(text: &[u8]) -> Verb<'_> {
     }
 }
 
-/// The status variables that change what a statement means.
+/// The session a statement ran in, as far as it changes what the statement means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StatusVars {
+pub(crate) struct StatusVars<'a> {
     pub(crate) sql_mode: Option<u64>,
     /// Collation id of `character_set_client`.
     pub(crate) charset: Option<u16>,
+    /// Ids of `collation_connection` and `collation_server`.
+    pub(crate) collations: Option<(u16, u16)>,
+    /// `auto_increment_increment` and `auto_increment_offset`.
+    pub(crate) auto_increment: Option<(u16, u16)>,
+    /// `time_zone`, where the statement used it.
+    pub(crate) time_zone: Option<&'a [u8]>,
+    /// Number of `lc_time_names`.
+    pub(crate) lc_time_names: Option<u16>,
+    /// Id of `collation_database`, where it is not that of the default database.
+    pub(crate) collation_database: Option<u16>,
     /// Microseconds to add to the header's timestamp.
     pub(crate) microseconds: u32,
+    /// `explicit_defaults_for_timestamp` (MySQL).
+    pub(crate) explicit_defaults: Option<bool>,
+    /// Id of `default_collation_for_utf8mb4` (MySQL).
+    pub(crate) utf8mb4_collation: Option<u16>,
+    /// `default_table_encryption` (MySQL).
+    pub(crate) table_encryption: Option<bool>,
+    /// Flags of MariaDB's GTID extension: 2 a two-phase ALTER starts, 4 it commits, 8 it is
+    /// rolled back.
+    pub(crate) alter_flags: u8,
+    /// `character_set_collations` (MariaDB): pairs of collation ids, little endian; the first
+    /// stands for the character set.
+    pub(crate) character_set_collations: &'a [u8],
+    /// Whether all of them were understood.
+    pub(crate) complete: bool,
 }
 
 /// Reads the variables up to the end or the first unknown one, whose length nobody knows.
 ///
 /// Codes and lengths: mysql-server `statement_events.h` (`Query_event_status_vars`) and MariaDB
 /// `sql/log_event.h` (128 and up).
-pub(crate) fn status_vars(bytes: &[u8]) -> StatusVars {
+pub(crate) fn status_vars(bytes: &[u8]) -> StatusVars<'_> {
     let mut vars = StatusVars::default();
     let mut cursor = Cursor::new(bytes);
-    while status_var(&mut cursor, &mut vars).is_some() {}
+    while !cursor.is_empty() {
+        if status_var(&mut cursor, &mut vars).is_none() {
+            return vars;
+        }
+    }
+    vars.complete = true;
     vars
 }
 
-fn status_var(cursor: &mut Cursor<'_>, vars: &mut StatusVars) -> Option<()> {
+fn status_var<'a>(cursor: &mut Cursor<'a>, vars: &mut StatusVars<'a>) -> Option<()> {
     match cursor.u8()? {
         1 => vars.sql_mode = Some(cursor.u64()?),
+        3 => vars.auto_increment = Some((cursor.u16()?, cursor.u16()?)),
         4 => {
             vars.charset = Some(cursor.u16()?);
-            cursor.u32()?;
+            vars.collations = Some((cursor.u16()?, cursor.u16()?));
         }
         13 | 128 => vars.microseconds = cursor.uint(3)? as u32,
-        0 | 3 | 10 => drop(cursor.take(4)?),
+        0 | 10 => drop(cursor.take(4)?),
         2 => {
             cursor.short_bytes()?;
             cursor.u8()?;
         }
-        5 | 6 => drop(cursor.short_bytes()?),
-        7 | 8 | 18 => drop(cursor.take(2)?),
+        5 => vars.time_zone = Some(cursor.short_bytes()?),
+        6 => drop(cursor.short_bytes()?),
+        7 => vars.lc_time_names = Some(cursor.u16()?),
+        8 => vars.collation_database = Some(cursor.u16()?),
+        18 => vars.utf8mb4_collation = Some(cursor.u16()?),
         9 | 17 | 129 => drop(cursor.take(8)?),
         11 => {
             cursor.short_bytes()?;
@@ -134,16 +167,19 @@ fn status_var(cursor: &mut Cursor<'_>, vars: &mut StatusVars) -> Option<()> {
                 while cursor.u8()? != 0 {}
             }
         }
-        16 | 19 | 20 => drop(cursor.u8()?),
-        // Flags of a two-phase ALTER; its commit and rollback name the start.
+        16 => vars.explicit_defaults = Some(cursor.u8()? != 0),
+        19 => drop(cursor.u8()?),
+        20 => vars.table_encryption = Some(cursor.u8()? != 0),
+        // Its commit and rollback name the start.
         130 => {
-            if cursor.u8()? & 12 != 0 {
+            vars.alter_flags = cursor.u8()?;
+            if vars.alter_flags & 12 != 0 {
                 cursor.u64()?;
             }
         }
         131 => {
             let count = usize::from(cursor.u8()?);
-            cursor.take(count * 4)?;
+            vars.character_set_collations = cursor.take(count * 4)?;
         }
         _ => return None,
     }
@@ -185,6 +221,10 @@ mod tests {
         let vars = status_vars(&bytes);
         assert_eq!(vars.sql_mode, Some(7));
         assert_eq!((vars.charset, vars.microseconds), (Some(255), 1));
+        assert!(vars.complete);
+        assert_eq!(vars.time_zone, Some(&b"Z"[..]));
+        assert_eq!(vars.collations, Some((46, 8)));
+        assert_eq!(vars.character_set_collations.len(), 8);
         let unknown = [&[99_u8][..], &mode].concat();
         assert_eq!(status_vars(&unknown), StatusVars::default());
         let cut = status_vars(bytes.get(..12).unwrap());

@@ -10,7 +10,7 @@ use super::index::{IndexMark, TableIndex};
 use super::transaction::OpenTransaction;
 use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind};
 use crate::error::{Error, Result, Wrap};
-use crate::manifest::{Barrier, Catalogue, Mark, MarkKind};
+use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind};
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::schema::TableShape;
 use crate::segment::{EntryKind, KeyCodec, StatementRow, TablePlan, TransactionRow};
@@ -56,6 +56,7 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<EventRef>,
     pub(crate) tables: Vec<TableRows>,
     pub(crate) barriers: Vec<Barrier>,
+    pub(crate) ddl: Vec<Ddl>,
     pub(crate) kept: Vec<KeptEvent>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) gtids_added: GtidSet,
@@ -94,6 +95,7 @@ pub(crate) struct BatchMark {
     events: usize,
     statements: usize,
     barriers: usize,
+    ddl: usize,
     kept: usize,
     bytes: usize,
     tables: HashMap<u32, IndexMark>,
@@ -115,6 +117,7 @@ impl Batch {
             events: Vec::new(),
             tables: Vec::new(),
             barriers: Vec::new(),
+            ddl: Vec::new(),
             kept: Vec::new(),
             marks: Vec::new(),
             gtids_added: GtidSet::empty(flavor),
@@ -188,6 +191,7 @@ impl Batch {
                 self.ddl_seen |= outcome.ddl;
                 self.statements.push(outcome.row);
                 self.barriers.extend(outcome.barriers);
+                self.ddl.extend(outcome.entry);
                 Ok(())
             }
             LogItem::Undecoded(event) => {
@@ -226,6 +230,7 @@ impl Batch {
             events: self.events.len(),
             statements: self.statements.len(),
             barriers: self.barriers.len(),
+            ddl: self.ddl.len(),
             kept: self.kept.len(),
             bytes: self.bytes,
             tables: HashMap::new(),
@@ -348,6 +353,7 @@ impl Batch {
         self.events.truncate(mark.events);
         self.statements.truncate(mark.statements);
         self.barriers.truncate(mark.barriers);
+        self.ddl.truncate(mark.ddl);
         self.kept.truncate(mark.kept);
         self.bytes = mark.bytes;
         for (slot, index_mark) in mark.tables {

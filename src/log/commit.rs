@@ -281,6 +281,7 @@ impl Committer {
             rows,
             marks: batch.marks.clone(),
             barriers: batch.barriers.clone(),
+            ddl: batch.ddl.clone(),
             open_xa: Vec::new(),
             catalog,
             requires: Vec::new(),

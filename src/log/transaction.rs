@@ -1,13 +1,14 @@
 //! The transaction that is being received: counters, raw form, and what its statements mean.
 
 use super::batch::BatchMark;
+use crate::binlog::query;
 use crate::change::{
     Begin, Commit, CommitTime, RowsKind, Statement, StatementKind, TransactionKind, Undecoded,
 };
 use crate::error::{Error, Result};
-use crate::manifest::{Barrier, Catalogue};
+use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
-use crate::schema::TableId;
+use crate::schema::{TableId, TableName};
 use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct OpenTransaction {
 pub(crate) struct StatementOutcome {
     pub(crate) row: StatementRow,
     pub(crate) barriers: Vec<Barrier>,
+    /// Of a statement that changes definitions.
+    pub(crate) entry: Option<Ddl>,
     pub(crate) ddl: bool,
 }
 
@@ -93,7 +96,7 @@ impl OpenTransaction {
         }
         let ordinal = self.next_ordinal()?;
         let mut barriers = Vec::new();
-        let mut is_ddl = false;
+        let (mut is_ddl, mut entry) = (false, None);
         if statement.kind == StatementKind::Query {
             self.thread_id = Some(statement.thread_id);
             let context = StatementContext {
@@ -105,10 +108,17 @@ impl OpenTransaction {
                 collation: statement.charset,
                 sql_mode: statement.sql_mode.unwrap_or(0),
             };
-            let class = ddl::classify(&statement.text, &context);
+            let class = match unfinished_alter(statement) {
+                true => StatementClass::NoRowEffect,
+                false => ddl::classify(&statement.text, &context),
+            };
             is_ddl = matches!(class, StatementClass::Ddl { .. } | StatementClass::Unknown);
-            barriers = self.barriers_of(&class, seq, statement, catalogue);
+            barriers = barriers_of(&class, seq, (statement, &context), catalogue);
             if let StatementClass::Ddl { effects } = &class {
+                entry = Some(Ddl {
+                    seq,
+                    statement: excerpt(&statement.text),
+                });
                 for effect in effects {
                     apply_effect(effect, seq, catalogue);
                 }
@@ -130,47 +140,9 @@ impl OpenTransaction {
         Ok(StatementOutcome {
             row,
             barriers,
+            entry,
             ddl: is_ddl,
         })
-    }
-
-    /// Every statement whose effect a restore of this version cannot repeat stops restores.
-    fn barriers_of(
-        &self,
-        class: &StatementClass,
-        seq: Seq,
-        statement: &Statement,
-        catalogue: &Catalogue,
-    ) -> Vec<Barrier> {
-        let text = excerpt(&statement.text);
-        let barrier = |table: Option<TableId>, reason: &str| Barrier {
-            seq,
-            table,
-            reason: reason.to_owned(),
-            statement: Some(text.clone()),
-        };
-        match class {
-            StatementClass::TransactionControl(TransactionControl::RollbackTo(_)) => {
-                vec![barrier(None, "rows undone by rollback to savepoint")]
-            }
-            StatementClass::TransactionControl(_) | StatementClass::NoRowEffect => Vec::new(),
-            StatementClass::StatementDml => vec![barrier(None, "statement-format change of rows")],
-            StatementClass::Unknown => vec![barrier(None, "statement that is not understood")],
-            StatementClass::Ddl { effects } => effects
-                .iter()
-                .map(|effect| {
-                    let table = match effect {
-                        Effect::AlterTable(name)
-                        | Effect::Truncate(name)
-                        | Effect::DropTable(name) => {
-                            catalogue.by_name(name).map(|v| v.table_id.clone())
-                        }
-                        _ => None,
-                    };
-                    barrier(table, "ddl after the base")
-                })
-                .collect(),
-        }
     }
 
     /// Takes an event in that is kept verbatim only.
@@ -243,7 +215,48 @@ impl OpenTransaction {
     }
 }
 
-/// Table identity follows what happened to the table; all else about a DDL is its barrier's.
+/// Whether it is the start of a two-phase ALTER (MariaDB), or its rollback: the ALTER happens when
+/// it commits, as another statement of the log.
+fn unfinished_alter(statement: &Statement) -> bool {
+    query::status_vars(&statement.status_vars).alter_flags & (2 | 8) != 0
+}
+
+/// What restores cannot repeat stops them.
+fn barriers_of(
+    class: &StatementClass,
+    seq: Seq,
+    (statement, context): (&Statement, &StatementContext<'_>),
+    catalogue: &Catalogue,
+) -> Vec<Barrier> {
+    let barrier = |table: Option<TableId>, reason: &str| Barrier {
+        seq,
+        table,
+        reason: reason.to_owned(),
+        statement: Some(excerpt(&statement.text)),
+    };
+    match class {
+        StatementClass::TransactionControl(TransactionControl::RollbackTo(_)) => {
+            vec![barrier(None, "rows undone by rollback to savepoint")]
+        }
+        StatementClass::TransactionControl(_) | StatementClass::NoRowEffect => Vec::new(),
+        StatementClass::StatementDml => vec![barrier(None, "statement-format change of rows")],
+        StatementClass::Unknown => vec![barrier(None, "statement that is not understood")],
+        StatementClass::Ddl { .. } if statement.error_code != 0 => {
+            vec![barrier(None, "ddl that ended with an error")]
+        }
+        StatementClass::Ddl { effects } => {
+            let known = |name: &TableName| catalogue.by_name(name);
+            let is_keyless = |name: &TableName| known(name).is_some_and(|v| v.key.is_empty());
+            let all = ddl::obstacles(&statement.text, context, effects, is_keyless);
+            let of = |table: Option<TableName>| Some(known(&table?)?.table_id.clone());
+            all.into_iter()
+                .map(|found| barrier(of(found.table), found.reason))
+                .collect()
+        }
+    }
+}
+
+/// Table identity follows what happened to the table; all else about a DDL is for those who repeat it.
 fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
     match effect {
         // With IF NOT EXISTS it is logged also when the table stays as it is.

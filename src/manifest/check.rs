@@ -37,6 +37,7 @@ pub(super) fn segment(m: &SegmentManifest) -> Result<()> {
     }
     let seqs = m.marks.iter().map(|mark| mark.seq);
     let seqs = seqs.chain(m.barriers.iter().map(|b| b.seq));
+    let seqs = seqs.chain(m.ddl.iter().map(|ddl| ddl.seq));
     for seq in seqs.chain(m.tables.iter().map(|t| t.since)) {
         if !m.contains(seq) {
             return Err(invalid("read entry outside of its segment").field("seq", seq));

@@ -24,7 +24,7 @@ pub use repository::{
     CommitOutcome, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,
 };
 pub use segment::{
-    Barrier, CommitTimes, FileEntry, FileOrder, FileRole, Mark, MarkKind, ObjectRef, OpenXa,
+    Barrier, CommitTimes, Ddl, FileEntry, FileOrder, FileRole, Mark, MarkKind, ObjectRef, OpenXa,
     SegmentManifest,
 };
 

@@ -65,6 +65,10 @@ pub struct SegmentManifest {
     pub marks: Vec<Mark>,
     /// Where rows of a table (or of all) cannot be known from row events.
     pub barriers: Vec<Barrier>,
+    /// Statements that change definitions, in order; their texts and sessions are in
+    /// `statements.parquet`. Restores run them again in their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ddl: Vec<Ddl>,
     /// XA transactions that are prepared and undecided at the end of this segment.
     pub open_xa: Vec<OpenXa>,
     /// The catalogue as of `seq_last`, where this manifest names one.
@@ -245,6 +249,27 @@ pub struct Barrier {
     pub statement: Option<String>,
 }
 
+impl Barrier {
+    /// Reason of the barriers that earlier versions wrote for every DDL statement, which restores
+    /// now run again: no barrier by itself any more.
+    pub const DDL: &str = "ddl after the base";
+
+    /// Whether restores stop at it.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        self.reason != Self::DDL
+    }
+}
+
+/// A statement that changes definitions of tables or other schema objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ddl {
+    /// The entry.
+    pub seq: Seq,
+    /// Its start, for people.
+    pub statement: String,
+}
+
 /// An XA transaction that is prepared and undecided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenXa {
@@ -283,6 +308,17 @@ impl SegmentManifest {
     #[must_use]
     pub fn contains(&self, seq: Seq) -> bool {
         (self.seq_first..=self.seq_last).contains(&seq)
+    }
+
+    /// Entries with statements that change definitions, ascending, once each.
+    #[must_use]
+    pub fn ddl_entries(&self) -> Vec<Seq> {
+        let barriers = self.barriers.iter().filter(|barrier| !barrier.stops());
+        let all = self.ddl.iter().map(|ddl| ddl.seq);
+        let mut seqs: Vec<Seq> = all.chain(barriers.map(|barrier| barrier.seq)).collect();
+        seqs.sort();
+        seqs.dedup();
+        seqs
     }
 
     /// The file entries of a role (members of packs included).

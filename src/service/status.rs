@@ -216,7 +216,9 @@ fn add(
             });
         }
     }
-    let open = |barrier: &&Barrier| newest_base.is_none_or(|base| barrier.seq > base);
+    let open = |barrier: &&Barrier| {
+        barrier.stops() && newest_base.is_none_or(|base| barrier.seq > base)
+    };
     status
         .barriers
         .extend(manifest.barriers.iter().filter(open).map(|barrier| {
@@ -245,7 +247,8 @@ fn first_stop(manifest: &SegmentManifest) -> Option<Seq> {
         .iter()
         .filter(|m| matches!(m.kind, MarkKind::Gap { .. }))
         .map(|m| m.seq);
-    manifest.barriers.iter().map(|b| b.seq).chain(gaps).min()
+    let barriers = manifest.barriers.iter().filter(|b| b.stops());
+    barriers.map(|b| b.seq).chain(gaps).min()
 }
 
 /// The last moment before an entry: the instant before its commit.

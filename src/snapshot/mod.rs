@@ -193,12 +193,17 @@ impl Stage<'_> {
     async fn refuse_changes(&self, timeline: u32, from: Seq, to: Seq) -> Result<()> {
         let mut manifests = self.repository.manifests(timeline, from, Some(to)).await?;
         while let Some(stored) = manifests.next().await? {
-            for barrier in &stored.manifest.barriers {
-                if barrier.seq > from && barrier.seq <= to {
+            let manifest = &stored.manifest;
+            let barriers = manifest.barriers.iter();
+            let barriers = barriers.map(|b| (b.seq, b.reason.as_str(), b.statement.as_deref()));
+            let ddl = manifest.ddl.iter();
+            let ddl = ddl.map(|d| (d.seq, "definition", Some(d.statement.as_str())));
+            for (seq, reason, statement) in barriers.chain(ddl) {
+                if seq > from && seq <= to {
                     return Err(Error::incompatible("take base: tables changed meanwhile")
-                        .field("changed", &barrier.reason)
-                        .field("seq", barrier.seq)
-                        .field("statement", barrier.statement.as_deref().unwrap_or("-"))
+                        .field("changed", reason)
+                        .field("seq", seq)
+                        .field("statement", statement.unwrap_or("-"))
                         .hint("take the base again while no DDL runs"));
                 }
             }

@@ -126,6 +126,7 @@ impl Assembler {
 fn statement(taken: Taken, parsed: &Query, text: &Bytes) -> Statement {
     let status_vars = taken.bytes.slice(parsed.status_vars.clone());
     let vars = query::status_vars(&status_vars);
+    let (charset, sql_mode, microseconds) = (vars.charset, vars.sql_mode, vars.microseconds);
     let seconds = i64::from(taken.header.timestamp_s);
     Statement {
         kind: StatementKind::Query,
@@ -136,11 +137,11 @@ fn statement(taken: Taken, parsed: &Query, text: &Bytes) -> Statement {
             .to_vec(),
         text: text.clone(),
         status_vars,
-        charset: vars.charset,
-        sql_mode: vars.sql_mode,
+        charset,
+        sql_mode,
         thread_id: parsed.thread_id,
         error_code: parsed.error_code,
-        header_us: seconds * 1_000_000 + i64::from(vars.microseconds),
+        header_us: seconds * 1_000_000 + i64::from(microseconds),
         nested: taken.nested,
         event: taken.bytes,
     }

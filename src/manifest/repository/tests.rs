@@ -80,6 +80,7 @@ impl Writer {
             transactions: entries.unsigned_abs(),
             marks: Vec::new(),
             barriers: Vec::new(),
+            ddl: Vec::new(),
             open_xa: Vec::new(),
             catalog: None,
             ..segment()

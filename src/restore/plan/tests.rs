@@ -139,6 +139,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         rows: 0,
         marks: Vec::new(),
         barriers: Vec::new(),
+        ddl: Vec::new(),
         open_xa: Vec::new(),
         catalog: None,
         requires: Vec::new(),

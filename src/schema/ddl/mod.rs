@@ -13,11 +13,13 @@ mod alter;
 mod create;
 mod drop;
 mod lexer;
+mod obstacle;
 mod parser;
 mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use obstacle::{Obstacle, obstacles};
 pub use statement::classify;
 
 use super::TableName;
