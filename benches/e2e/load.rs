@@ -24,7 +24,13 @@ pub(crate) fn sql(server: &ThrowawayServer, text: &str) -> String {
     use std::io::Write;
     let mut child = Command::new(server.client())
         .arg("--no-defaults")
-        .args(["-uroot", "-N", "-B", "--default-character-set=utf8mb4", "-S"])
+        .args([
+            "-uroot",
+            "-N",
+            "-B",
+            "--default-character-set=utf8mb4",
+            "-S",
+        ])
         .arg(server.socket())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

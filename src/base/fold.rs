@@ -15,7 +15,7 @@
 
 mod run;
 
-pub use run::{Identity, Keys, Run, RunBatch, Step};
+pub use run::{Identity, Keep, Keys, Run, RunBatch, Step};
 
 use crate::error::{Error, Result};
 use std::cmp::Ordering;
@@ -32,7 +32,8 @@ pub struct Folded<'a, P> {
     pub row: i64,
     /// The entries as one step.
     pub step: Step,
-    /// The row as it last appeared; `None` where `step` carries none.
+    /// The row as it last appeared, or as it first vanished ([`Keep`]); `None` where `step`
+    /// carries none.
     pub last: Option<(&'a P, usize)>,
 }
 
@@ -61,7 +62,12 @@ pub fn fold<P>(
     runs: Vec<Run<'_, P>>,
     mut each: impl FnMut(FoldedRow<'_, P>) -> Result<()>,
 ) -> Result<()> {
-    groups(identity, runs, Start::Empty, |folded| {
+    let how = Grouping {
+        identity,
+        keep: Keep::Last,
+        start: Start::Empty,
+    };
+    groups(how, runs, |folded| {
         let copies = u64::try_from(folded.step.delta).unwrap_or(0);
         match folded.last {
             Some((payload, index)) if copies > 0 => {
@@ -80,17 +86,32 @@ pub fn fold<P>(
     })
 }
 
-/// Condenses runs into one, in the order of a run. Runs condensed together must not leave out
-/// one whose Seqs lie between theirs (whole neighbouring segments are condensed together).
+/// What a stretch of history comes to for every key in it, ascending; also how runs are condensed
+/// into one. Runs condensed together must not leave out one whose Seqs lie between theirs (whole
+/// neighbouring segments are condensed together).
 ///
 /// # Errors
 /// As [`fold`].
 pub fn merge<P>(
     identity: Identity,
+    keep: Keep,
     runs: Vec<Run<'_, P>>,
     each: impl FnMut(Folded<'_, P>) -> Result<()>,
 ) -> Result<()> {
-    groups(identity, runs, Start::Unknown, each)
+    let how = Grouping {
+        identity,
+        keep,
+        start: Start::Unknown,
+    };
+    groups(how, runs, each)
+}
+
+/// How entries of a key are put together.
+#[derive(Clone, Copy)]
+struct Grouping {
+    identity: Identity,
+    keep: Keep,
+    start: Start,
 }
 
 /// What is known of a key before the first entry.
@@ -270,9 +291,8 @@ struct Group<P> {
 }
 
 fn groups<P>(
-    identity: Identity,
+    how: Grouping,
     runs: Vec<Run<'_, P>>,
-    start: Start,
     mut each: impl FnMut(Folded<'_, P>) -> Result<()>,
 ) -> Result<()> {
     let mut heads = Heads::open(runs)?;
@@ -292,7 +312,7 @@ fn groups<P>(
         group.step = Step::default();
         group.last = None;
         while let Some(top) = heads.0.first().filter(|top| top.key() == group.key) {
-            take(identity, start, &mut group, top)?;
+            take(how, &mut group, top)?;
             heads.advance()?;
         }
         each(Folded {
@@ -309,12 +329,12 @@ fn groups<P>(
 }
 
 /// Adds an entry to the group and refuses what cannot have happened.
-fn take<P>(
-    identity: Identity,
-    start: Start,
-    group: &mut Group<P>,
-    head: &Head<'_, P>,
-) -> Result<()> {
+fn take<P>(how: Grouping, group: &mut Group<P>, head: &Head<'_, P>) -> Result<()> {
+    let Grouping {
+        identity,
+        keep,
+        start,
+    } = how;
     let step = head.step();
     group.step = group.step.then(step);
     group.seq = head.seq();
@@ -332,9 +352,9 @@ fn take<P>(
             .field("seq", group.seq)
             .hint("the history of this table is not complete: take a new base, and report it"));
     }
-    if step.carries_row(identity) {
+    if keep.takes(identity, step, group.step, group.last.is_some()) {
         group.last = Some((Rc::clone(&head.batch), head.index));
-    } else if identity == Identity::Key {
+    } else if keep == Keep::Last && identity == Identity::Key {
         group.last = None;
     }
     Ok(())

@@ -159,6 +159,9 @@ impl Writer {
                 )
             }
         };
+        let mut catalogue = catalogue;
+        let cases = identity.settings.get("lower_case_table_names");
+        catalogue.fold_names(cases.is_some_and(|cases| cases != "0"));
         Ok(Writer {
             catalogue,
             identity,

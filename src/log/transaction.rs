@@ -8,8 +8,8 @@ use crate::change::{
 use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
-use crate::schema::{TableId, TableName};
 use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
+use crate::schema::{TableId, TableName};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
 

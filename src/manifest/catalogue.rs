@@ -33,6 +33,8 @@ pub struct Catalogue {
     allocated_at: Seq,
     introduced: Vec<Arc<TableVersion>>,
     retired: Vec<TableId>,
+    /// The server keeps names in lower case, however a statement spells them.
+    names_folded: bool,
     /// Shapes already matched, by address; the shape is kept alive so that the address stays
     /// its own.
     seen: HashMap<usize, (Arc<TableShape>, Arc<TableVersion>)>,
@@ -79,6 +81,7 @@ impl Catalogue {
             allocated_at: Seq(0),
             introduced: Vec::new(),
             retired: Vec::new(),
+            names_folded: false,
             seen: HashMap::new(),
         }
     }
@@ -114,10 +117,25 @@ impl Catalogue {
         self.tables.is_empty()
     }
 
+    /// Whether names in statements may differ from those of tables in case
+    /// (`lower_case_table_names=1`).
+    pub fn fold_names(&mut self, folded: bool) {
+        self.names_folded = folded;
+    }
+
+    /// A name of a statement as the server spells it.
+    #[must_use]
+    pub fn spelled(&self, name: &TableName) -> TableName {
+        match self.names_folded {
+            true => name.lower(),
+            false => name.clone(),
+        }
+    }
+
     /// The current version of the table of a name.
     #[must_use]
     pub fn by_name(&self, name: &TableName) -> Option<&Arc<TableVersion>> {
-        self.current(self.by_name.get(name)?)
+        self.current(self.by_name.get(&self.spelled(name))?)
     }
 
     /// The current version of a live table.
@@ -178,12 +196,13 @@ impl Catalogue {
 
     /// DROP TABLE: the incarnation ends. `false` when the name is not known (nothing to end).
     pub fn drop_table(&mut self, name: &TableName) -> bool {
-        let id = self.by_name.get(name).cloned();
+        let id = self.by_name.get(&self.spelled(name)).cloned();
         id.inspect(|id| self.retire(id)).is_some()
     }
 
     /// DROP DATABASE: ends every incarnation in it and says how many there were.
     pub fn drop_database(&mut self, db: &str) -> usize {
+        let db = self.spelled(&TableName::new(db, "")).db;
         let names = self.by_name.iter().filter(|(name, _)| name.db == db);
         let mut ids: Vec<TableId> = names.map(|(_, id)| id.clone()).collect();
         // The order goes into the manifest, so it must not depend on hashing.
@@ -201,6 +220,7 @@ impl Catalogue {
         to: &TableName,
         seq: Seq,
     ) -> Option<Arc<TableVersion>> {
+        let (from, to) = (&self.spelled(from), &self.spelled(to));
         let current = self.by_name(from)?.clone();
         if from == to {
             return Some(current);

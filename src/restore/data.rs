@@ -1,7 +1,7 @@
 //! Writes the rows: each job takes the next table, fetches its files, folds it on a compute
 //! thread and sends the statements on a connection of its own.
 
-use super::plan::{PlannedTable, RestorePlan};
+use super::plan::{Epoch, PlannedTable};
 use super::progress::{self, TableProgress};
 use super::rows::TableInput;
 use super::server::Target;
@@ -9,9 +9,8 @@ use super::spool::Spooled;
 use super::statements::{self, RowsStatement, StatementOptions};
 use crate::error::{Error, Result};
 use crate::manifest::{Crc32, FileEntry, ObjectRef, Repository, Sha256};
-use crate::position::Seq;
 use crate::runtime::{Clock, Compute};
-use crate::schema::TableId;
+use crate::schema::{TableId, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::SqlClient;
 use std::collections::BTreeMap;
@@ -38,36 +37,43 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     /// Where folds run.
     pub(super) compute: Compute,
-    /// Last entry that counts.
-    pub(super) cut: Seq,
 }
 
-/// Fingerprints of all tables of the plan, after all their rows are on the target.
+/// An epoch of a table to write.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    /// The table.
+    pub(super) table: Arc<PlannedTable>,
+    /// Its epoch.
+    pub(super) epoch: Epoch,
+    /// The table as it stands on the target.
+    pub(super) version: Arc<TableVersion>,
+    /// Where it is.
+    pub(super) progress: TableProgress,
+    /// Name of its AUTO_INCREMENT column.
+    pub(super) counter: Option<String>,
+}
+
+/// Writes epochs, each on one of several connections; gives what every table then holds.
+/// `is_last` epochs can be gone on with after a kill.
 ///
 /// # Errors
 /// The first error of any job; the others stop, and what they have not committed is undone.
 pub(super) async fn write_all(
     writer: &Writer,
-    plan: &RestorePlan,
+    mut queue: Vec<Work>,
     jobs: usize,
-    done: &BTreeMap<TableId, TableProgress>,
+    is_last: bool,
 ) -> Result<BTreeMap<TableId, Fingerprint>> {
-    let mut fingerprints = BTreeMap::new();
-    let mut queue: Vec<(Arc<PlannedTable>, u64)> = Vec::new();
-    for table in &plan.tables {
-        let progress = done.get(&table.table_id).copied().unwrap_or_default();
-        match progress.finished {
-            Some(fingerprint) => drop(fingerprints.insert(table.table_id.clone(), fingerprint)),
-            None => queue.push((Arc::new(table.clone()), progress.rows_done)),
-        }
-    }
     // The largest is taken first, so that it is not what everything waits for in the end.
-    queue.sort_by_key(|(table, _)| table.bytes);
+    queue.sort_by_key(|work| work.table.bytes);
+    let jobs = jobs.clamp(1, queue.len().max(1));
     let queue = Arc::new(Mutex::new(queue));
     let mut tasks = JoinSet::new();
-    for _ in 0..jobs.max(1) {
-        tasks.spawn(job(writer.clone(), Arc::clone(&queue)));
+    for _ in 0..jobs {
+        tasks.spawn(job(writer.clone(), Arc::clone(&queue), is_last));
     }
+    let mut fingerprints = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {
         // Dropping the set stops the other jobs.
         let ended = ended.map_err(|e| Error::internal("write rows: a job ended").source(e))?;
@@ -76,22 +82,22 @@ pub(super) async fn write_all(
     Ok(fingerprints)
 }
 
-type Queue = Arc<Mutex<Vec<(Arc<PlannedTable>, u64)>>>;
+type Queue = Arc<Mutex<Vec<Work>>>;
 
-async fn job(writer: Writer, queue: Queue) -> Result<Vec<(TableId, Fingerprint)>> {
+async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId, Fingerprint)>> {
     let mut done = Vec::new();
     let mut client: Option<SqlClient> = None;
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((table, skip)) = next else {
+        let Some(work) = next else {
             break;
         };
         let mut open = match client.take() {
             Some(client) => client,
             None => writer.target.connect_writer(&writer.clock).await?,
         };
-        let fingerprint = writer.table(&mut open, &table, skip).await?;
-        done.push((table.table_id.clone(), fingerprint));
+        let fingerprint = writer.write(&mut open, &work, is_last).await?;
+        done.push((work.table.table_id.clone(), fingerprint));
         client = Some(open);
     }
     if let Some(client) = client {
@@ -101,73 +107,82 @@ async fn job(writer: Writer, queue: Queue) -> Result<Vec<(TableId, Fingerprint)>
 }
 
 impl Writer {
-    async fn table(
+    async fn write(
         &self,
         client: &mut SqlClient,
-        table: &Arc<PlannedTable>,
-        skip: u64,
+        work: &Work,
+        is_last: bool,
     ) -> Result<Fingerprint> {
-        let base = self.base_files(table).await?;
-        let changes = self.change_files(table).await?;
-        let input = TableInput::new(table, (base, changes), self.cut)?;
+        let table = &work.table;
+        let base = self.base_files(work).await?;
+        let changes = self.change_files(work).await?;
+        let version = Arc::clone(&work.version);
+        let mut input = TableInput::new((table, &work.epoch), version, (base, changes))?;
+        input.count(work.counter.clone());
+        let progress = work.progress;
         let options = StatementOptions {
             stamp: self.target.stamp(&self.clock),
             packet_bytes_max: self.target.packet_bytes_max,
-            skip,
+            skip: progress.rows_done,
         };
         let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
         let compute = self.compute.clone();
         let folded = tokio::spawn(async move {
-            let send = move || statements::send(&input, options, &sender);
+            let before = progress.before.unwrap_or_default();
+            let send = move || statements::send(&input, options, before, &sender);
             compute.run(send).await
         });
-        let mut rows_done = skip;
+        let mut now = progress;
         let mut open_bytes = 0;
         while let Some(statement) = receiver.recv().await {
             if open_bytes == 0 {
                 client.exec("BEGIN").await?;
             }
-            self.apply(client, table, &statement).await?;
-            rows_done = statement.rows_done;
+            self.apply(client, work, &statement).await?;
+            now.rows_done = statement.rows_done;
             open_bytes += statement.sql.len();
             if open_bytes >= TRANSACTION_BYTES {
-                let progress = TableProgress {
-                    rows_done,
-                    finished: None,
-                };
-                commit(client, &table.table_id, &progress).await?;
+                commit(client, &table.table_id, is_last.then_some(&now)).await?;
                 open_bytes = 0;
             }
         }
-        let folded = folded.await;
-        let fingerprint = folded.map_err(|e| Error::internal("fold table").source(e))??;
-        if open_bytes == 0 {
-            client.exec("BEGIN").await?;
+        let sent = folded.await;
+        let sent = sent.map_err(|e| Error::internal("fold table").source(e))??;
+        if open_bytes > 0 {
+            commit(client, &table.table_id, is_last.then_some(&now)).await?;
         }
-        let progress = TableProgress {
-            rows_done,
-            finished: Some(fingerprint),
-        };
-        commit(client, &table.table_id, &progress).await?;
-        Ok(fingerprint)
+        // The counter is beyond every value that was ever there, also of rows that are gone.
+        if sent.largest_id > 0 {
+            let next = sent.largest_id.saturating_add(1);
+            let name = work.epoch.name.quoted();
+            let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+            client.exec(&alter).await?;
+        }
+        now.finished = Some(sent.fingerprint);
+        if is_last {
+            client.exec("BEGIN").await?;
+            commit(client, &table.table_id, Some(&now)).await?;
+        }
+        Ok(sent.fingerprint)
     }
 
     async fn apply(
         &self,
         client: &mut SqlClient,
-        table: &PlannedTable,
+        work: &Work,
         statement: &RowsStatement,
     ) -> Result<()> {
         client.exec(&statement.sql).await.map_err(|e| {
-            e.field("table", &table.name)
+            e.field("table", &work.epoch.name)
                 .field("rows_done", statement.rows_done)
                 .hint("the target's error log says more; put it right, then restore with --resume")
         })
     }
 
-    async fn base_files(&self, table: &PlannedTable) -> Result<Vec<Spooled>> {
-        let mut files = Vec::with_capacity(table.base_files.len());
-        for file in &table.base_files {
+    async fn base_files(&self, work: &Work) -> Result<Vec<Spooled>> {
+        let listed = work.epoch.base_files(&work.table);
+        let mut files = Vec::with_capacity(listed.len());
+        for file in listed {
             if file.offset != 0 {
                 return Err(Error::corrupt("read base file: it is a part of an object")
                     .field("object", &file.object));
@@ -184,9 +199,11 @@ impl Writer {
         Ok(files.into_iter().flatten().collect())
     }
 
-    async fn change_files(&self, table: &PlannedTable) -> Result<Vec<Spooled>> {
-        let mut files = Vec::with_capacity(table.change_files.len());
-        let mut rest: &[FileEntry] = &table.change_files;
+    async fn change_files(&self, work: &Work) -> Result<Vec<Spooled>> {
+        let listed = work.epoch.change_files(&work.table).cloned();
+        let listed: Vec<FileEntry> = listed.collect();
+        let mut files = Vec::with_capacity(listed.len());
+        let mut rest: &[FileEntry] = &listed;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = |file: &&FileEntry| {
@@ -213,7 +230,13 @@ impl Writer {
 }
 
 /// Commits the open transaction with the progress of its table in it.
-async fn commit(client: &mut SqlClient, table: &TableId, progress: &TableProgress) -> Result<()> {
-    client.exec(&progress::statement(table, progress)).await?;
+async fn commit(
+    client: &mut SqlClient,
+    table: &TableId,
+    progress: Option<&TableProgress>,
+) -> Result<()> {
+    if let Some(progress) = progress {
+        client.exec(&progress::statement(table, progress)).await?;
+    }
     client.exec("COMMIT").await
 }

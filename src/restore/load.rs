@@ -5,6 +5,7 @@ use super::cascade::{self, cascades};
 use super::cut::{self, Cut};
 use super::objects::read_schema;
 use super::plan::{PlanInput, RestorePlan, decide};
+use super::replay::{self, Ddl};
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
 use crate::base::read_files;
@@ -15,7 +16,7 @@ use crate::manifest::{
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::runtime::Compute;
 use crate::schema::{TableId, TableName, TableVersion};
-use crate::segment::{TransactionRow, TransactionsReader};
+use crate::segment::{StatementsReader, TransactionRow, TransactionsReader};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,6 +69,9 @@ pub(super) async fn plan(
     catalogue.versions().for_each(&mut know);
     segments.iter().flat_map(|s| &s.tables).for_each(&mut know);
     let objects = read_schema(&repo.get_object(&base.schema).await?)?;
+    let ddl = log
+        .ddl(&segments, (first, found.cut.seq), &versions, &base)
+        .await?;
     let plan = decide(PlanInput {
         base: &base,
         base_files,
@@ -76,6 +80,7 @@ pub(super) async fn plan(
         last_entries: &found.last_entries,
         cut: found.cut,
         objects,
+        ddl,
         filter,
     })?;
     refuse_cascades(repo, &plan).await?;
@@ -380,6 +385,38 @@ impl<'a> Log<'a> {
             );
         }
         Ok(rows)
+    }
+
+    /// The statements that change definitions, after one entry up to another.
+    async fn ddl(
+        &self,
+        segments: &[Arc<SegmentManifest>],
+        (after, through): (Seq, Seq),
+        versions: &BTreeMap<(TableId, u32), Arc<TableVersion>>,
+        base: &BaseManifest,
+    ) -> Result<Vec<Ddl>> {
+        let cases = base.source.pointer("/settings/lower_case_table_names");
+        let folded = cases.and_then(|v| v.as_str()).is_some_and(|v| v != "0");
+        let flavor = self.timeline.flavor;
+        let is_keyless = |name: &TableName| {
+            let mut versions = versions.values();
+            versions.any(|v| v.name == *name && v.key.is_empty())
+        };
+        let of = |row| Ddl::of(row, flavor, folded, is_keyless);
+        let mut all = Vec::new();
+        for segment in segments {
+            let mut wanted = segment.ddl_entries();
+            wanted.retain(|seq| *seq > after && *seq <= through);
+            if wanted.is_empty() {
+                continue;
+            }
+            for file in segment.files_of(FileRole::Statements) {
+                let rows = StatementsReader::open(self.repo.get_file(file).await?)?;
+                let read = replay::read(rows, of, &wanted);
+                all.extend(read.map_err(|e| e.field("object", &file.object))?);
+            }
+        }
+        Ok(all)
     }
 
     async fn segments(&self, from: Seq, to: Seq) -> Result<Vec<Arc<SegmentManifest>>> {

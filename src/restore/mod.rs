@@ -12,8 +12,10 @@ mod load;
 mod objects;
 mod plan;
 mod progress;
+mod replay;
 mod rows;
 mod run;
+mod sequence;
 mod server;
 mod spill;
 mod spool;
@@ -22,7 +24,7 @@ mod target;
 mod verify;
 
 pub use cut::{Cut, CutTransaction};
-pub use plan::{PlannedBase, PlannedTable, RestorePlan};
+pub use plan::{PlannedBase, PlannedDdl, PlannedTable, RestorePlan};
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};
 
 use crate::error::Result;

@@ -3,13 +3,14 @@
 //! events come disabled.
 
 use super::lex::Tokens;
+use super::plan::RestorePlan;
 use super::target::TableFilter;
 use crate::error::{Error, ErrorKind, Result, Wrap};
 use crate::position::Flavor;
 use crate::schema::{TableName, quote_identifier};
 use crate::source::{ObjectKind, SchemaObject, SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The schema objects of a restore.
 #[derive(Clone, Debug)]
@@ -21,13 +22,20 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Those of `all` that a filter takes, in their order of creation.
-    pub(super) fn choose(all: Vec<SchemaObject>, filter: &TableFilter) -> Objects {
+    /// Those of the base that a plan needs and its filter takes, in their order of creation.
+    pub(super) fn choose(plan: &RestorePlan, filter: &TableFilter) -> Objects {
+        let all = &plan.objects;
+        let named = |object: &SchemaObject| TableName::new(&object.db, &object.name);
+        let tables: BTreeSet<&TableName> = plan
+            .tables
+            .iter()
+            .filter_map(|t| t.base_name.as_ref())
+            .collect();
+        let databases: BTreeSet<&str> = plan.databases().collect();
         let taken = |object: &SchemaObject| match object.kind {
             ObjectKind::Database => false,
-            ObjectKind::Sequence | ObjectKind::Table | ObjectKind::View => {
-                filter.takes(&TableName::new(&object.db, &object.name))
-            }
+            ObjectKind::Sequence | ObjectKind::Table => tables.contains(&named(object)),
+            ObjectKind::View => filter.takes(&named(object)),
             ObjectKind::Trigger => object
                 .table
                 .as_ref()
@@ -37,7 +45,9 @@ impl Objects {
         let chosen: Vec<&SchemaObject> = all.iter().filter(|object| taken(object)).collect();
         let needed = |object: &&SchemaObject| match object.kind {
             ObjectKind::Database => {
-                filter.takes_database(&object.db) || chosen.iter().any(|c| c.db == object.db)
+                filter.takes_database(&object.db)
+                    || databases.contains(object.db.as_str())
+                    || chosen.iter().any(|c| c.db == object.db)
             }
             _ => taken(object),
         };
@@ -61,13 +71,13 @@ impl Objects {
     }
 }
 
-/// Refuses a target that has any of the databases.
+/// Refuses a target that has any of the databases of a restore.
 ///
 /// # Errors
 /// [`Incompatible`](crate::error::ErrorKind::Incompatible), naming them.
-pub(super) async fn refuse_existing(client: &mut SqlClient, objects: &Objects) -> Result<()> {
+pub(super) async fn refuse_existing(client: &mut SqlClient, databases: &[String]) -> Result<()> {
     let mut found = Vec::new();
-    for db in objects.databases() {
+    for db in databases {
         let sql = format!(
             "SELECT COUNT(*) FROM information_schema.schemata WHERE BINARY schema_name = \
              CONVERT(X'{}' USING utf8mb4)",
@@ -89,8 +99,8 @@ pub(super) async fn refuse_existing(client: &mut SqlClient, objects: &Objects) -
 ///
 /// # Errors
 /// Those of the connection.
-pub(super) async fn drop_databases(client: &mut SqlClient, objects: &Objects) -> Result<()> {
-    for db in objects.databases() {
+pub(super) async fn drop_databases(client: &mut SqlClient, databases: &[String]) -> Result<()> {
+    for db in databases {
         let sql = format!("DROP DATABASE IF EXISTS {}", quote_identifier(db));
         client.exec(&sql).await?;
     }

@@ -3,17 +3,24 @@
 //! Pure: decided from manifests that are already read. What cannot be restored exactly is
 //! refused here, before anything is touched.
 
+mod epochs;
+mod render;
+mod tables;
+
+pub(super) use epochs::{Epoch, has_shape_of};
+
 use super::cut::Cut;
-use super::show_time;
+use super::replay::{Ddl, PlannedStatement};
 use super::target::TableFilter;
 use crate::base::BaseFile;
 use crate::change::TransactionKind;
 use crate::error::{Error, Result};
-use crate::manifest::{BaseManifest, FileEntry, FileRole, MarkKind, SegmentManifest};
+use crate::manifest::{BaseManifest, FileEntry, MarkKind, SegmentManifest};
 use crate::position::{Flavor, Seq};
+use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{EntryKind, TransactionRow};
-use crate::source::{ObjectKind, SchemaObject};
+use crate::source::SchemaObject;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +51,8 @@ pub struct PlannedTable {
     pub table_id: TableId,
     /// Version at the cut.
     pub version: u32,
-    /// The base files hold the table as of this entry.
+    /// Changes after this entry are applied: the base files hold the table as of it, or it was
+    /// created just after it.
     pub exact_from_seq: Seq,
     /// Rows in base files.
     pub base_rows: u64,
@@ -63,9 +71,21 @@ pub struct PlannedTable {
     /// The change files, in log order.
     #[serde(skip)]
     pub change_files: Vec<FileEntry>,
-    /// Every version that a file is of, and the one at the cut.
+    /// Every version that a file is of.
     #[serde(skip)]
     pub versions: BTreeMap<u32, Arc<TableVersion>>,
+    /// Stretches of its history between statements that read or change its rows.
+    #[serde(skip)]
+    pub(super) epochs: Vec<Epoch>,
+    /// Whether it is there at the cut and was asked for; others are needed on the way.
+    #[serde(skip)]
+    pub(super) is_wanted: bool,
+    /// The entry that ended it, if one did.
+    #[serde(skip)]
+    pub(super) died: Option<Seq>,
+    /// Its name in the base, if it is there.
+    #[serde(skip)]
+    pub(super) base_name: Option<TableName>,
 }
 
 /// What a restore will do.
@@ -83,6 +103,8 @@ pub struct RestorePlan {
     pub segments: u64,
     /// Tables, by name.
     pub tables: Vec<PlannedTable>,
+    /// Statements after the base that are run again, in order.
+    pub ddl: Vec<PlannedDdl>,
     /// Data files read.
     pub files: u64,
     /// Their bytes.
@@ -96,9 +118,21 @@ pub struct RestorePlan {
     /// The schema objects of the base, in order of creation.
     #[serde(skip)]
     pub objects: Vec<SchemaObject>,
+    /// The same statements with what is done for each.
+    #[serde(skip)]
+    pub(super) statements: Vec<PlannedStatement>,
     /// Version and settings of the source at the base, as recorded.
     #[serde(skip)]
     pub source: serde_json::Value,
+}
+
+/// A statement that is run again.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedDdl {
+    /// Its entry.
+    pub seq: Seq,
+    /// Its start.
+    pub statement: String,
 }
 
 /// What [`decide`] decides from.
@@ -118,6 +152,8 @@ pub(super) struct PlanInput<'a> {
     pub(super) cut: Cut,
     /// All schema objects of the base.
     pub(super) objects: Vec<SchemaObject>,
+    /// Statements that change definitions, after the first table of the base up to the cut.
+    pub(super) ddl: Vec<Ddl>,
     /// Which tables.
     pub(super) filter: &'a TableFilter,
 }
@@ -125,14 +161,13 @@ pub(super) struct PlanInput<'a> {
 /// Makes the plan.
 ///
 /// # Errors
-/// [`Gap`](crate::error::ErrorKind::Gap) when history needed for the cut is missing or a barrier
-/// stands in it, [`Incompatible`](crate::error::ErrorKind::Incompatible) when a table changed
-/// its shape between base and cut, [`Config`](crate::error::ErrorKind::Config) when the filter
+/// [`Gap`](crate::error::ErrorKind::Gap) when history needed for the cut is missing, a barrier
+/// stands in it, or a table changed without a statement that says so, [`Config`](crate::error::ErrorKind::Config) when the filter
 /// takes no table.
 pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
     // The first segment of a timeline may not say what was executed before it; the base does.
     input.cut.gtids.union(&input.base.gtids)?;
-    let tables = tables(&input)?;
+    let (tables, statements) = tables::decide(&input)?;
     let first = tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(input.base.seq);
     refuse_gaps(&input, first)?;
@@ -155,158 +190,20 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
         bytes: tables.iter().map(|t| t.bytes).sum(),
         rows,
         predicted_seconds: rows.div_ceil(ROWS_PER_SECOND),
+        ddl: statements
+            .iter()
+            .map(|statement| PlannedDdl {
+                seq: statement.ddl.seq(),
+                statement: statement.ddl.excerpt(),
+            })
+            .collect(),
+        statements,
         tables,
         cut: input.cut,
         notes: Vec::new(),
         objects: input.objects,
         source: input.base.source.clone(),
     })
-}
-
-fn tables(input: &PlanInput<'_>) -> Result<Vec<PlannedTable>> {
-    let mut planned = BTreeMap::new();
-    for table in &input.base.tables {
-        if !input.filter.takes(&table.name) {
-            continue;
-        }
-        if table.exact_from_seq > input.cut.seq {
-            return Err(
-                Error::gap("plan restore: a table of the base is younger than the cut")
-                    .field("table", &table.name)
-                    .field("seq", table.exact_from_seq)
-                    .field("cut", input.cut.seq),
-            );
-        }
-        let mut one = PlannedTable {
-            name: table.name.clone(),
-            table_id: table.table_id.clone(),
-            version: table.version,
-            exact_from_seq: table.exact_from_seq,
-            base_rows: table.rows,
-            change_rows: 0,
-            bytes: 0,
-            auto_increment: table.auto_increment,
-            is_sequence: input.objects.iter().any(|object| {
-                object.kind == ObjectKind::Sequence
-                    && object.db == table.name.db
-                    && object.name == table.name.table
-            }),
-            base_files: Vec::new(),
-            change_files: Vec::new(),
-            versions: BTreeMap::new(),
-        };
-        one.versions.insert(
-            table.version,
-            version(input, &table.table_id, table.version)?,
-        );
-        planned.insert(table.table_id.clone(), one);
-    }
-    for file in &input.base_files {
-        if let Some(table) = planned.get_mut(&file.table_id) {
-            let record = version(input, &file.table_id, file.version)?;
-            table.versions.insert(file.version, record);
-            table.bytes += file.bytes;
-            table.base_files.push(file.clone());
-        }
-    }
-    // A barrier says more than the changes that followed from it.
-    refuse_barriers(input, planned.values())?;
-    add_changes(input, &mut planned)?;
-    for table in planned.values_mut() {
-        check_table(input, table)?;
-    }
-    let mut tables: Vec<PlannedTable> = planned.into_values().collect();
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    if tables.is_empty() && !input.filter.is_everything() {
-        return Err(Error::config("plan restore: no table matches")
-            .hint("see the tables of the base with --dry-run and without a filter"));
-    }
-    Ok(tables)
-}
-
-fn add_changes(input: &PlanInput<'_>, planned: &mut BTreeMap<TableId, PlannedTable>) -> Result<()> {
-    for segment in input.segments {
-        for file in segment.files_of(FileRole::Changes) {
-            let (Some(id), Some(number)) = (&file.table_id, file.version) else {
-                return Err(Error::corrupt("plan restore: a change file names no table")
-                    .field("object", &file.object));
-            };
-            if file.seq_first > input.cut.seq {
-                continue;
-            }
-            let record = version(input, id, number)?;
-            let Some(table) = planned.get_mut(id) else {
-                refuse_unknown(input, &record)?;
-                continue;
-            };
-            if file.seq_last <= table.exact_from_seq {
-                continue;
-            }
-            table.versions.insert(number, record);
-            table.change_rows += file.rows;
-            table.bytes += file.length;
-            table.change_files.push(file.clone());
-        }
-    }
-    Ok(())
-}
-
-/// A table with changes that the base does not have: made after it, or ended before it.
-fn refuse_unknown(input: &PlanInput<'_>, record: &TableVersion) -> Result<()> {
-    if !input.filter.takes(&record.name) || record.since <= input.base.seq {
-        return Ok(());
-    }
-    Err(
-        Error::gap("plan restore: a table was created after the base")
-            .field("table", &record.name)
-            .field("seq", record.since)
-            .field("base", input.base.seq)
-            .hint("take a base after it, or restore to a moment before that Seq"),
-    )
-}
-
-fn check_table(input: &PlanInput<'_>, table: &mut PlannedTable) -> Result<()> {
-    let rows: u64 = table.base_files.iter().map(|f| f.rows).sum();
-    if rows != table.base_rows {
-        return Err(
-            Error::corrupt("plan restore: file list and manifest of the base differ")
-                .field("table", &table.name)
-                .field("rows", table.base_rows)
-                .field("listed", rows),
-        );
-    }
-    // The version at the cut may have no file.
-    for record in input.versions.values() {
-        let ours = record.table_id == table.table_id && record.since <= input.cut.seq;
-        if ours && record.version > table.version {
-            table.version = record.version;
-            table.versions.insert(record.version, Arc::clone(record));
-        }
-    }
-    let mut records = table.versions.values();
-    let Some(first) = records.next() else {
-        return Ok(());
-    };
-    for other in records {
-        let same = first.name == other.name
-            && first.key == other.key
-            && first.columns.len() == other.columns.len()
-            && first
-                .columns
-                .iter()
-                .zip(&other.columns)
-                .all(|(a, b)| a.same_shape(b));
-        if !same {
-            return Err(
-                Error::gap("plan restore: a table changed between base and cut")
-                    .field("table", &table.name)
-                    .field("seq", other.since)
-                    .field("base", input.base.seq)
-                    .hint("take a base after the change, or restore to a moment before that Seq"),
-            );
-        }
-    }
-    Ok(())
 }
 
 fn version(input: &PlanInput<'_>, id: &TableId, number: u32) -> Result<Arc<TableVersion>> {
@@ -336,14 +233,13 @@ fn refuse_gaps(input: &PlanInput<'_>, first: Seq) -> Result<()> {
     Ok(())
 }
 
-fn refuse_barriers<'a>(
-    input: &PlanInput<'_>,
-    tables: impl Iterator<Item = &'a PlannedTable> + Clone,
-) -> Result<()> {
+fn refuse_barriers(input: &PlanInput<'_>, tables: &[PlannedTable]) -> Result<()> {
     for segment in input.segments {
         for barrier in &segment.barriers {
-            let hit = tables.clone().find(|table| {
-                barrier.seq > table.exact_from_seq
+            let hit = tables.iter().find(|table| {
+                barrier.stops()
+                    && !table.epochs.is_empty()
+                    && barrier.seq > table.exact_from_seq
                     && barrier
                         .table
                         .as_ref()
@@ -410,68 +306,30 @@ fn refuse_open_xa(input: &PlanInput<'_>, first: Seq) -> Result<()> {
 }
 
 impl RestorePlan {
+    /// The databases that its tables are in, at any moment of the restore.
+    pub(super) fn databases(&self) -> impl Iterator<Item = &str> {
+        let tables = self.tables.iter();
+        tables.flat_map(|table| {
+            let epochs = table.epochs.iter().map(|epoch| &epoch.name);
+            let names = epochs.chain(&table.base_name).chain([&table.name]);
+            names.map(|name| name.db.as_str())
+        })
+    }
+
+    /// The databases that statements after the base create.
+    pub(super) fn created_databases(&self) -> impl Iterator<Item = &str> {
+        let effects = self.statements.iter().flat_map(|s| &s.ddl.effects);
+        effects.filter_map(|effect| match effect {
+            Effect::CreateDatabase(db) => Some(db.as_str()),
+            _ => None,
+        })
+    }
+
     /// Next AUTO_INCREMENT values in the base.
     pub(super) fn counters(&self) -> BTreeMap<TableName, u64> {
         let counters = self.tables.iter();
-        let counters = counters.filter_map(|t| Some((t.name.clone(), t.auto_increment?)));
+        let counters = counters.filter_map(|t| Some((t.base_name.clone()?, t.auto_increment?)));
         counters.collect()
-    }
-
-    /// The plan for people.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut lines = vec![format!("cut       seq {}", self.cut.seq)];
-        let transaction = |label: &str, t: &super::cut::CutTransaction| {
-            let mut text = format!("{label} seq {}", t.seq);
-            if let Some(gtid) = &t.gtid {
-                text.push_str(&format!(", GTID {gtid}"));
-            }
-            if let Some(position) = &t.position {
-                text.push_str(&format!(", ends at {position}"));
-            }
-            if let (Some(at), Some(lo), Some(hi)) =
-                (t.commit_time_us, t.commit_time_lo_us, t.commit_time_hi_us)
-            {
-                text.push_str(&format!(", committed {}", show_time(at)));
-                if lo != hi {
-                    let (lo, hi) = (show_time(lo), show_time(hi));
-                    text.push_str(&format!(" (between {lo} and {hi})"));
-                }
-            }
-            text
-        };
-        match &self.cut.last {
-            Some(last) => lines.push(transaction("  last in ", last)),
-            None => lines.push("  last in  before the segments read".to_owned()),
-        }
-        match &self.cut.first_left_out {
-            Some(next) => lines.push(transaction("  left out", next)),
-            None => lines.push("  left out nothing: this is the end of the log".to_owned()),
-        }
-        lines.push(format!("  GTIDs    {}", self.cut.gtids));
-        let created = show_time(self.base.created_us);
-        lines.push(format!(
-            "base      seq {}, written {created}",
-            self.base.seq
-        ));
-        lines.push(format!("segments  {} after it", self.segments));
-        let bytes = self.bytes as f64 / 1_048_576.0;
-        lines.push(format!(
-            "to read   {} tables, {} files, {bytes:.1} MiB, {} rows, about {} s with one job",
-            self.tables.len(),
-            self.files,
-            self.rows,
-            self.predicted_seconds
-        ));
-        for table in &self.tables {
-            lines.push(format!(
-                "  {}: {} rows in the base, {} row images after it",
-                table.name, table.base_rows, table.change_rows
-            ));
-        }
-        lines.extend(self.notes.iter().map(|note| format!("note      {note}")));
-        lines.push(String::new());
-        lines.join("\n")
     }
 }
 

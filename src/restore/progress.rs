@@ -59,6 +59,8 @@ pub(super) struct TableProgress {
     pub(super) rows_done: u64,
     /// Fingerprint of the fold; set when all rows are there.
     pub(super) finished: Option<Fingerprint>,
+    /// What the table held before, where DDL left rows in it.
+    pub(super) before: Option<Fingerprint>,
 }
 
 /// An unfinished restore, as the target remembers it.
@@ -120,17 +122,22 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let phase = Phase::ALL.iter().find(|(_, name)| *name == phase);
     let pristine = text(pristine) == "1";
     // A killed run's last COMMIT may still be under way: its rows are locked until then.
-    let sql =
-        format!("SELECT table_id, rows_done, fingerprint FROM {DATABASE}.progress FOR UPDATE");
+    let sql = format!(
+        "SELECT table_id, rows_done, fingerprint, held FROM {DATABASE}.progress FOR UPDATE"
+    );
     let mut tables = BTreeMap::new();
     for row in client.query_rows(&sql).await? {
-        let [id, rows_done, fingerprint] = row.as_slice() else {
+        let [id, rows_done, fingerprint, held] = row.as_slice() else {
             return Err(foreign());
         };
-        let finished = fingerprint.is_some().then(|| text(fingerprint).parse());
+        let parsed = |cell: &Option<bytes::Bytes>| {
+            let parsed = cell.is_some().then(|| text(cell).parse());
+            parsed.transpose()
+        };
         let progress = TableProgress {
             rows_done: text(rows_done).parse().wrap(foreign)?,
-            finished: finished.transpose()?,
+            finished: parsed(fingerprint)?,
+            before: parsed(held)?,
         };
         tables.insert(TableId::parse(&text(id))?, progress);
     }
@@ -158,7 +165,8 @@ pub(super) async fn begin(
         format!("CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4"),
         format!(
             "CREATE TABLE {DATABASE}.progress (table_id VARCHAR(64) NOT NULL PRIMARY KEY, \
-             rows_done BIGINT UNSIGNED NOT NULL, fingerprint VARCHAR(64)) ENGINE = InnoDB"
+             rows_done BIGINT UNSIGNED NOT NULL, fingerprint VARCHAR(64), held VARCHAR(64)) \
+             ENGINE = InnoDB"
         ),
         format!(
             "CREATE TABLE {DATABASE}.run (id INT NOT NULL PRIMARY KEY, identity LONGTEXT NOT NULL, \
@@ -189,13 +197,14 @@ pub(super) async fn enter(client: &mut SqlClient, phase: Phase) -> Result<()> {
 /// The statement that puts a table's progress into the open transaction.
 pub(super) fn statement(table: &TableId, progress: &TableProgress) -> String {
     let rows = progress.rows_done;
-    let fingerprint = match progress.finished {
+    let text = |fingerprint: Option<Fingerprint>| match fingerprint {
         Some(fingerprint) => format!("'{fingerprint}'"),
         None => "NULL".to_owned(),
     };
+    let (finished, held) = (text(progress.finished), text(progress.before));
     format!(
-        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, fingerprint) \
-         VALUES ('{table}', {rows}, {fingerprint})"
+        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, fingerprint, held) \
+         VALUES ('{table}', {rows}, {finished}, {held})"
     )
 }
 

@@ -4,20 +4,23 @@
 //! last of them leaves. Only images that may be left are encoded, and no Arrow array outlives its
 //! batch.
 
-use super::plan::PlannedTable;
+use super::plan::{Epoch, PlannedTable};
+use super::sequence;
 use super::spill;
 use super::spool::Spooled;
-use crate::base::fold::{self, FoldedRow, Identity, Keys, Run, RunBatch, Step};
+use crate::base::fold::{self, FoldedRow, Identity, Keep, Keys, Run, RunBatch, Step};
 use crate::error::{Error, Result};
 use crate::manifest::FileOrder;
 use crate::position::Seq;
 use crate::schema::TableVersion;
 use crate::segment::{
-    BatchView, FileKind, ImageEncoder, KeyCodec, ReadOptions, RowOrder, TableFileReader, TablePlan,
+    BatchView, FileKind, ImageEncoder, KeyCodec, ReadOptions, RowOrder, Scratch, TableFileReader,
+    TablePlan, Value,
 };
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs merged at once.
 const RUNS_MAX: usize = 96;
@@ -69,37 +72,45 @@ pub(super) struct InputFile {
     pub(super) keys: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// All files of a table, ready to be folded.
+/// The files of a table that an epoch of it is folded from.
 #[derive(Debug)]
 pub(super) struct TableInput {
     plans: BTreeMap<u32, Arc<TablePlan>>,
-    version: u32,
+    /// The table as it stands on the target in this epoch.
+    version: Arc<TableVersion>,
     identity: Identity,
     base: Vec<InputFile>,
     /// Files of changes, in log order.
     changes: Vec<InputFile>,
-    exact_from: Seq,
-    cut: Seq,
+    /// Whether the table was empty before: rows are left, and none vanish.
+    is_first: bool,
+    after: Seq,
+    through: Seq,
     is_sequence: bool,
+    /// Name of the AUTO_INCREMENT column.
+    counter: Option<String>,
+    /// Largest value of it in any image that came to be.
+    largest_id: AtomicU64,
 }
 
 impl TableInput {
-    /// The files of `table`, in the order of its lists.
+    /// The files of an epoch, in the order of its lists; `version` is the table as it stands on
+    /// the target.
     ///
     /// # Errors
     /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when a version of the table has a
     /// type this program cannot walk.
     pub(super) fn new(
-        table: &PlannedTable,
+        (table, epoch): (&PlannedTable, &Epoch),
+        version: Arc<TableVersion>,
         files: (Vec<Spooled>, Vec<Spooled>),
-        cut: Seq,
     ) -> Result<TableInput> {
         let mut plans = BTreeMap::new();
         for (number, version) in &table.versions {
             plans.insert(*number, Arc::new(TablePlan::compile(Arc::clone(version))?));
         }
-        let base = table
-            .base_files
+        let base = epoch
+            .base_files(table)
             .iter()
             .zip(files.0)
             .map(|(f, file)| InputFile {
@@ -109,9 +120,8 @@ impl TableInput {
                 rows: f.rows,
                 keys: f.key_min.clone().zip(f.key_max.clone()),
             });
-        let changes = table
-            .change_files
-            .iter()
+        let changes = epoch
+            .change_files(table)
             .zip(files.1)
             .map(|(f, file)| InputFile {
                 file,
@@ -120,93 +130,154 @@ impl TableInput {
                 rows: f.rows,
                 keys: None,
             });
-        let keyed = table.versions.values().all(|v| !v.key.is_empty());
         Ok(TableInput {
             plans,
-            version: table.version,
-            identity: if keyed {
-                Identity::Key
-            } else {
-                Identity::WholeRow
+            identity: match version.key.is_empty() {
+                true => Identity::WholeRow,
+                false => Identity::Key,
             },
+            version,
             base: base.collect(),
             changes: changes.collect(),
-            exact_from: table.exact_from_seq,
-            cut,
+            is_first: epoch.is_first,
+            after: epoch.after,
+            through: epoch.through,
             is_sequence: table.is_sequence,
+            counter: None,
+            largest_id: AtomicU64::new(0),
         })
     }
 
-    /// The version at the cut.
-    pub(super) fn version(&self) -> Result<&Arc<TableVersion>> {
-        Ok(self.plan(self.version)?.version())
+    /// Looks for the largest value of this AUTO_INCREMENT column while it folds.
+    pub(super) fn count(&mut self, column: Option<String>) {
+        self.counter = column;
     }
 
-    /// The plan of a version.
-    pub(super) fn plan(&self, version: u32) -> Result<&Arc<TablePlan>> {
+    /// Largest value of the AUTO_INCREMENT column in any image seen; 0 for none.
+    pub(super) fn largest_id(&self) -> u64 {
+        self.largest_id.load(Ordering::Relaxed)
+    }
+
+    /// The table as it stands on the target.
+    pub(super) fn version(&self) -> &Arc<TableVersion> {
+        &self.version
+    }
+
+    /// Whether it is a sequence.
+    pub(super) fn is_sequence(&self) -> bool {
+        self.is_sequence
+    }
+
+    fn plan(&self, version: u32) -> Result<&Arc<TablePlan>> {
         let plan = self.plans.get(&version);
         plan.ok_or_else(|| Error::internal("fold table: unknown version").field("version", version))
     }
 
-    /// Folds the table: every row that is left at the cut, as a row image of the version at the
-    /// cut, ascending by key; `copies` of it.
+    /// The rows that the epoch leaves and did not find as they are, ascending by key; `copies` of
+    /// each.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged or the history is
     /// impossible; errors of `each`.
-    pub(super) fn fold(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+    pub(super) fn appeared(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
         if self.is_sequence {
-            return self.last_row().and_then(|row| each(&row, 1));
+            return self.furthest()?.map_or(Ok(()), |row| each(&row, 1));
         }
+        let runs = self.all_runs(Keep::Last)?;
+        if self.is_first {
+            return fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
+                each(row.payload.get(row.index), row.copies)
+            });
+        }
+        fold::merge(self.identity, Keep::Last, runs, |folded| {
+            let step = folded.step;
+            let copies = match self.identity {
+                Identity::Key => i64::from(step.carries_row(Identity::Key)),
+                Identity::WholeRow => step.delta,
+            };
+            match (folded.last, u64::try_from(copies)) {
+                (Some((images, index)), Ok(copies)) if copies > 0 => {
+                    each(images.get(index), copies)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// The rows that the epoch found and did not leave as they were, ascending by key; `copies`
+    /// of each.
+    ///
+    /// # Errors
+    /// As [`appeared`](Self::appeared).
+    pub(super) fn vanished(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        if self.is_first || self.is_sequence {
+            return Ok(());
+        }
+        let runs = self.all_runs(Keep::First)?;
+        fold::merge(self.identity, Keep::First, runs, |folded| {
+            let copies = match self.identity {
+                Identity::Key => folded.step.need,
+                Identity::WholeRow => u64::try_from(-folded.step.delta).unwrap_or(0),
+            };
+            match folded.last {
+                Some((images, index)) if copies > 0 => each(images.get(index), copies),
+                None if copies > 0 => Err(Error::internal("fold rows: a row without an image")),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
         let chains = chains(&self.base).into_iter();
         let base: Result<_> = chains.map(|chain| self.base_runs(chain)).collect();
         let changes = self
             .changes
             .iter()
-            .map(|file| self.runs_of(file, FileKind::Change));
+            .map(|file| self.runs_of(file, (FileKind::Change, keep)));
         let changes: Result<_> = changes.collect();
-        let mut runs = self.limit(base?)?;
-        runs.extend(self.limit(changes?)?);
-        fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
-            each(row.payload.get(row.index), row.copies)
-        })
+        let mut runs = self.limit(keep, base?)?;
+        runs.extend(self.limit(keep, changes?)?);
+        Ok(runs)
     }
 
-    /// The one row of a sequence: its last image, whatever was logged for the one before.
-    fn last_row(&self) -> Result<Vec<u8>> {
+    /// The one row of a sequence: the image that is furthest in its count, for concurrent
+    /// sessions log theirs in any order.
+    fn furthest(&self) -> Result<Option<Vec<u8>>> {
         let kinds = [
             (FileKind::Base, &self.base),
             (FileKind::Change, &self.changes),
         ];
-        let mut last: Option<((i64, i64), Vec<u8>)> = None;
+        let mut best: Option<(sequence::Place, Vec<u8>)> = None;
         for (kind, files) in kinds {
             for file in files {
-                for batch in self.batches(file, kind, None)? {
+                let plan = self.plan(file.version)?;
+                for batch in self.batches(file, (kind, Keep::Last), None)? {
                     let batch = batch?;
-                    let places = batch.seqs.iter().copied().zip(batch.rows.iter().copied());
-                    for (index, place) in places.enumerate() {
+                    for index in 0..batch.keys.len() {
                         let image = batch.payload.get(index);
-                        let newer = last.as_ref().is_none_or(|(at, _)| place >= *at);
-                        if newer && !image.is_empty() {
-                            last = Some((place, image.to_owned()));
+                        if image.is_empty() {
+                            continue;
+                        }
+                        let place = sequence::place(plan, image)?;
+                        if best.as_ref().is_none_or(|(at, _)| place >= *at) {
+                            best = Some((place, image.to_owned()));
                         }
                     }
                 }
             }
         }
-        let (_, image) = last.ok_or_else(|| Error::corrupt("fold sequence: it has no row"))?;
-        Ok(image)
+        Ok(best.map(|(_, image)| image))
     }
 
     fn base_runs<'a>(&'a self, chain: Vec<&'a InputFile>) -> Result<Vec<Run<'a, Images>>> {
         if let [file] = chain.as_slice()
             && !file.sorted
         {
-            return self.runs_of(file, FileKind::Base);
+            return self.runs_of(file, (FileKind::Base, Keep::Last));
         }
         // Opened one after the other: only one of them is ever in memory.
         let batches = chain.into_iter().flat_map(move |file| {
-            match self.batches(file, FileKind::Base, None) {
+            match self.batches(file, (FileKind::Base, Keep::Last), None) {
                 Ok(batches) => batches,
                 Err(error) => Box::new(std::iter::once(Err(error))),
             }
@@ -214,28 +285,36 @@ impl TableInput {
         Ok(vec![Run::whole(batches)])
     }
 
-    fn runs_of<'a>(&'a self, file: &'a InputFile, kind: FileKind) -> Result<Vec<Run<'a, Images>>> {
+    fn runs_of<'a>(
+        &'a self,
+        file: &'a InputFile,
+        kind: (FileKind, Keep),
+    ) -> Result<Vec<Run<'a, Images>>> {
         if file.sorted {
             return Ok(vec![Run::whole(self.batches(file, kind, None)?)]);
         }
-        let groups = self.open(file, kind)?.row_group_rows().len();
+        let groups = self.open(file, kind.0)?.row_group_rows().len();
         let run = |group| Ok(Run::whole(self.batches(file, kind, Some(group))?));
         (0..groups).map(run).collect()
     }
 
     /// As many runs as there is room for: too many are condensed, neighbours together.
-    fn limit<'a>(&self, mut level: Vec<Vec<Run<'a, Images>>>) -> Result<Vec<Run<'a, Images>>> {
+    fn limit<'a>(
+        &self,
+        keep: Keep,
+        mut level: Vec<Vec<Run<'a, Images>>>,
+    ) -> Result<Vec<Run<'a, Images>>> {
         while level.iter().map(Vec::len).sum::<usize>() > RUNS_MAX && level.len() > 1 {
             let mut next = Vec::new();
             let mut group: Vec<Run<'_, Images>> = Vec::new();
             for mut runs in level {
                 if !group.is_empty() && group.len() + runs.len() > RUNS_MAX {
                     let full = std::mem::take(&mut group);
-                    next.push(vec![spill::condense(self.identity, full)?]);
+                    next.push(vec![spill::condense(self.identity, keep, full)?]);
                 }
                 group.append(&mut runs);
             }
-            next.push(vec![spill::condense(self.identity, group)?]);
+            next.push(vec![spill::condense(self.identity, keep, group)?]);
             level = next;
         }
         Ok(level.into_iter().flatten().collect())
@@ -252,7 +331,7 @@ impl TableInput {
     fn batches<'a>(
         &'a self,
         file: &'a InputFile,
-        kind: FileKind,
+        (kind, keep): (FileKind, Keep),
         group: Option<usize>,
     ) -> Result<Box<dyn Iterator<Item = Result<RunBatch<Images>>> + 'a>> {
         let options = ReadOptions {
@@ -261,7 +340,7 @@ impl TableInput {
             batch_rows: self.batch_rows(file),
         };
         let batches = self.open(file, kind)?.read(&options)?;
-        let mapper = BatchMapper::new(self, self.plan(file.version)?, kind);
+        let mapper = BatchMapper::new(self, self.plan(file.version)?, (kind, keep));
         Ok(Box::new(batches.map(move |batch| mapper.map(&batch?))))
     }
 
@@ -295,14 +374,17 @@ fn chains(files: &[InputFile]) -> Vec<Vec<&InputFile>> {
 }
 
 /// Turns batches of one file into batches of a run.
-struct BatchMapper {
+struct BatchMapper<'a> {
     plan: Arc<TablePlan>,
     keys: KeyCodec,
     encoder: ImageEncoder,
     identity: Identity,
     kind: FileKind,
-    exact_from: Seq,
-    cut: Seq,
+    keep: Keep,
+    after: Seq,
+    through: Seq,
+    /// The AUTO_INCREMENT column and the largest value seen of it.
+    counter: Option<(usize, &'a AtomicU64)>,
 }
 
 /// One entry while a batch is mapped.
@@ -314,16 +396,25 @@ struct Entry {
     image: Option<usize>,
 }
 
-impl BatchMapper {
-    fn new(input: &TableInput, plan: &Arc<TablePlan>, kind: FileKind) -> BatchMapper {
+impl<'a> BatchMapper<'a> {
+    fn new(
+        input: &'a TableInput,
+        plan: &Arc<TablePlan>,
+        (kind, keep): (FileKind, Keep),
+    ) -> BatchMapper<'a> {
+        let counter = input.counter.as_ref().filter(|_| kind == FileKind::Change);
+        let columns = &plan.version().columns;
+        let counter = counter.and_then(|name| columns.iter().position(|c| c.name == *name));
         BatchMapper {
+            keep,
+            counter: counter.map(|column| (column, &input.largest_id)),
             plan: Arc::clone(plan),
             keys: KeyCodec::new(Arc::clone(plan)),
             encoder: ImageEncoder::new(Arc::clone(plan)),
             identity: input.identity,
             kind,
-            exact_from: input.exact_from,
-            cut: input.cut,
+            after: input.after,
+            through: input.through,
         }
     }
 
@@ -376,22 +467,26 @@ impl BatchMapper {
             },
             FileKind::Change => {
                 let change = view.change(row)?;
-                if change.seq <= self.exact_from || change.seq > self.cut {
+                if change.seq <= self.after || change.seq > self.through {
                     return Ok(None);
+                }
+                let present = change.op.is_present_after();
+                if present {
+                    self.count(view, row)?;
                 }
                 Entry {
                     seq: change.seq.0,
                     row: change.row,
                     step: Step::of(change.op),
-                    image: change.op.is_present_after().then_some(row),
+                    image: (present == (self.keep == Keep::Last)).then_some(row),
                 }
             }
         };
-        if self.kind == FileKind::Base && entry.seq > self.exact_from.0 {
+        if self.kind == FileKind::Base && entry.seq > self.after.0 {
             return Err(
                 Error::corrupt("fold rows: a row of the base is younger than the base")
                     .field("seq", entry.seq)
-                    .field("base", self.exact_from),
+                    .field("base", self.after),
             );
         }
         Ok(Some(entry))
@@ -407,11 +502,25 @@ impl BatchMapper {
         }
         last.step = last.step.then(next.step);
         (last.seq, last.row) = (next.seq, next.row);
-        if next.step.carries_row(self.identity) {
+        let has = last.image.is_some();
+        if self.keep.takes(self.identity, next.step, last.step, has) {
             last.image = next.image;
-        } else if self.identity == Identity::Key {
+        } else if self.keep == Keep::Last && self.identity == Identity::Key {
             last.image = None;
         }
+        Ok(())
+    }
+
+    fn count(&self, view: &BatchView<'_>, row: usize) -> Result<()> {
+        let Some((column, largest)) = self.counter else {
+            return Ok(());
+        };
+        let id = match view.value(column, row, &mut Scratch::default())? {
+            Value::Int(id) => u64::try_from(id).unwrap_or(0),
+            Value::Decimal(id) => u64::try_from(id).unwrap_or(0),
+            _ => 0,
+        };
+        largest.fetch_max(id, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -8,8 +8,10 @@ use super::data::{Writer, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
+use super::replay::run::Replay;
 use super::server::Target;
-use super::{RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, load, target, verify};
+use super::verify::{Expected, Reader};
+use super::{RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, load, target};
 use crate::error::{Error, Result};
 use crate::manifest::{Repository, Timeline};
 use crate::position::{Flavor, GtidSet};
@@ -54,24 +56,45 @@ impl<'a> Restore<'a> {
         let plan = self.plan(&timeline, unfinished.as_ref()).await?;
         let zone = target.take_time_zone(&mut client, &plan.source, &mut self.notes);
         zone.await?;
-        let objects = Objects::choose(plan.objects.clone(), &self.options.filter);
+        let objects = Objects::choose(&plan, &self.options.filter);
         refuse_undefined(&plan, &objects)?;
         let state = match unfinished {
             Some(state) => state,
             None => self.begin(&mut client, &timeline, &plan, &objects).await?,
         };
-        self.schema(&target, &mut client, (&plan, &objects), &state)
-            .await?;
-        let fingerprints = self.rows(&target, &mut client, &plan, &state).await?;
-        self.objects(&target, &objects, &state).await?;
         let compute = Compute::per_core();
-        let jobs = self.options.jobs;
-        verify::verify(self.endpoint, &plan, &fingerprints, jobs, &compute).await?;
+        let writer = Writer {
+            repo: self.repo.clone(),
+            target: target.clone(),
+            clock: Clock::system(),
+            compute: Compute::new(self.options.jobs.max(1)),
+        };
+        let mut replay = Replay {
+            plan: &plan,
+            writer: &writer,
+            reader: Reader {
+                target: self.endpoint,
+                flavor: plan.flavor,
+                jobs: self.options.jobs,
+                compute: &compute,
+            },
+            jobs: self.options.jobs.max(1),
+            holdings: BTreeMap::new(),
+        };
+        self.schema(&mut client, &mut replay, &objects, &state)
+            .await?;
+        let fingerprints = self.rows(&mut client, &mut replay, &state).await?;
+        if plan.statements.is_empty() {
+            self.objects(&target, &objects, &state).await?;
+        }
+        let expected = replay.expected(&fingerprints);
+        replay.reader.verify(expected.clone()).await?;
+        self.drop_helpers(&mut client, &plan).await?;
         self.gtids(&mut client, &target, &plan, state.pristine)
             .await?;
         progress::end(&mut client).await?;
         client.close().await;
-        Ok(self.report(plan, &fingerprints))
+        Ok(self.report(plan, &expected))
     }
 
     /// The restore that the target holds, where it may be gone on with.
@@ -132,7 +155,7 @@ impl<'a> Restore<'a> {
         plan: &RestorePlan,
         objects: &Objects,
     ) -> Result<Unfinished> {
-        objects::refuse_existing(client, objects).await?;
+        objects::refuse_existing(client, &databases(plan, objects)).await?;
         self.check(client, plan, objects).await?;
         let identity = Identity {
             repository_id: self.repo.header().repository_id,
@@ -181,18 +204,21 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
+    /// Everything up to the last rows. It is repeated whole when it was not finished: what a
+    /// statement that was interrupted has done, nobody knows.
     async fn schema(
         &mut self,
-        target: &Target,
         client: &mut SqlClient,
-        (plan, objects): (&RestorePlan, &Objects),
+        replay: &mut Replay<'_>,
+        objects: &Objects,
         state: &Unfinished,
     ) -> Result<()> {
         if state.phase > Phase::Schema {
             return Ok(());
         }
+        let (plan, target) = (replay.plan, &replay.writer.target);
         // They are ours: before the mark was set, the target did not have them.
-        objects::drop_databases(client, objects).await?;
+        objects::drop_databases(client, &databases(plan, objects)).await?;
         let mut session = target.connect().await?;
         let how = Creation {
             flavor: target.flavor,
@@ -200,31 +226,63 @@ impl<'a> Restore<'a> {
             counters: &plan.counters(),
         };
         objects::create(&mut session, how, &objects.before, &mut self.notes).await?;
+        if !plan.statements.is_empty() {
+            // Statements may change them. Rows that are written do not fire triggers.
+            objects::create(&mut session, how, &objects.after, &mut self.notes).await?;
+        }
         session.close().await;
+        Box::pin(replay.run(&mut self.notes)).await?;
+        for (place, holding) in &replay.holdings {
+            if let Some(table) = plan.tables.get(*place) {
+                let held = TableProgress {
+                    before: Some(holding.fingerprint),
+                    ..TableProgress::default()
+                };
+                let sql = progress::statement(&table.table_id, &held);
+                client.exec(&sql).await?;
+            }
+        }
         progress::enter(client, Phase::Rows).await
     }
 
+    /// Writes the rows that are left to write; gives what every table then holds.
     async fn rows(
         &mut self,
-        target: &Target,
         client: &mut SqlClient,
-        plan: &RestorePlan,
+        replay: &mut Replay<'_>,
         state: &Unfinished,
     ) -> Result<BTreeMap<TableId, Fingerprint>> {
-        let jobs = self.options.jobs.max(1);
-        let writer = Writer {
-            repo: self.repo.clone(),
-            target: target.clone(),
-            clock: Clock::system(),
-            compute: Compute::new(jobs),
-            cut: plan.cut.seq,
-        };
         let done: &BTreeMap<TableId, TableProgress> = &state.tables;
-        let fingerprints = Box::pin(write_all(&writer, plan, jobs, done)).await?;
+        if state.phase > Phase::Schema {
+            replay.remember(done).await?;
+        }
+        let mut works = replay.last(done).await?;
+        let mut fingerprints = BTreeMap::new();
+        works.retain(|work| match work.progress.finished {
+            Some(fingerprint) => {
+                fingerprints.insert(work.table.table_id.clone(), fingerprint);
+                false
+            }
+            None => true,
+        });
+        let jobs = self.options.jobs.max(1);
+        let written = Box::pin(write_all(replay.writer, works, jobs, true)).await?;
+        fingerprints.extend(written);
         if state.phase < Phase::Objects {
             progress::enter(client, Phase::Objects).await?;
         }
         Ok(fingerprints)
+    }
+
+    /// Tables that were needed on the way and not asked for.
+    async fn drop_helpers(&mut self, client: &mut SqlClient, plan: &RestorePlan) -> Result<()> {
+        for table in &plan.tables {
+            if !table.is_wanted && table.died.is_none() {
+                let name = table.name.quoted();
+                client.exec(&format!("DROP TABLE IF EXISTS {name}")).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn objects(
@@ -273,24 +331,15 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    fn report(
-        self,
-        plan: RestorePlan,
-        fingerprints: &BTreeMap<TableId, Fingerprint>,
-    ) -> RestoreReport {
-        let restored = |table: &super::PlannedTable| {
-            let fingerprint = fingerprints
-                .get(&table.table_id)
-                .copied()
-                .unwrap_or_default();
-            RestoredTable {
-                db: table.name.db.clone(),
-                table: table.name.table.clone(),
-                rows: fingerprint.rows,
-                fingerprint,
-            }
+    fn report(self, plan: RestorePlan, tables: &[Expected]) -> RestoreReport {
+        let restored = |table: &Expected| RestoredTable {
+            db: table.name.db.clone(),
+            table: table.name.table.clone(),
+            rows: table.fingerprint.rows,
+            fingerprint: table.fingerprint,
         };
-        let tables: Vec<RestoredTable> = plan.tables.iter().map(restored).collect();
+        let mut tables: Vec<RestoredTable> = tables.iter().map(restored).collect();
+        tables.sort_by(|a, b| (&a.db, &a.table).cmp(&(&b.db, &b.table)));
         RestoreReport {
             rows: tables.iter().map(|t| t.rows).sum(),
             tables,
@@ -298,6 +347,15 @@ impl<'a> Restore<'a> {
             notes: self.notes,
         }
     }
+}
+
+/// All databases that a restore makes.
+fn databases(plan: &RestorePlan, objects: &Objects) -> Vec<String> {
+    let mut all: Vec<String> = objects.databases().map(str::to_owned).collect();
+    all.extend(plan.created_databases().map(str::to_owned));
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Whether the server has no transaction of its own yet.
@@ -319,16 +377,14 @@ async fn is_pristine(client: &mut SqlClient) -> Result<bool> {
 
 /// Every table of the plan must have a definition to be created from.
 fn refuse_undefined(plan: &RestorePlan, objects: &Objects) -> Result<()> {
-    for table in &plan.tables {
+    for name in plan.tables.iter().filter_map(|t| t.base_name.as_ref()) {
         let defined = objects.before.iter().any(|object| {
-            object.kind != ObjectKind::Database
-                && object.db == table.name.db
-                && object.name == table.name.table
+            object.kind != ObjectKind::Database && object.db == name.db && object.name == name.table
         });
         if !defined {
             return Err(
                 Error::corrupt("restore: the base has no definition of a table")
-                    .field("table", &table.name)
+                    .field("table", name)
                     .field("object", &plan.base.object),
             );
         }

@@ -22,6 +22,8 @@ pub(super) struct Target {
     pub(super) packet_bytes_max: usize,
     /// Whether sessions may keep out of the binlog.
     pub(super) quiet: bool,
+    /// Time zone in which the source ran statements that do not say theirs.
+    time_zone: String,
     /// Statements that set every session's neutral state.
     session: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Target {
             version: client.version().to_owned(),
             packet_bytes_max: packet.unwrap_or(4 << 20),
             quiet: false,
+            time_zone: "+00:00".to_owned(),
             session: neutral_session(flavor),
         };
         for statement in &target.session {
@@ -93,7 +96,10 @@ impl Target {
         let zone = source_time_zone(source);
         let statement = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
         match client.exec(&statement).await {
-            Ok(()) => self.session.push(statement),
+            Ok(()) => {
+                self.session.push(statement);
+                self.time_zone = zone;
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
             Err(_) => notes.push(format!(
                 "the target does not know the source's time zone {zone}: generated columns were \
@@ -101,6 +107,11 @@ impl Target {
             )),
         }
         Ok(())
+    }
+
+    /// Time zone in which the source ran statements that do not say theirs.
+    pub(super) fn source_time_zone(&self) -> &str {
+        &self.time_zone
     }
 
     /// Another session for ordinary SQL, in the same state.

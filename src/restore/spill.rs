@@ -5,7 +5,7 @@
 
 use super::rows::Images;
 use super::spool::{full, temporary};
-use crate::base::fold::{self, Identity, Keys, Run, RunBatch, Step};
+use crate::base::fold::{self, Identity, Keep, Keys, Run, RunBatch, Step};
 use crate::error::{Error, Result, Wrap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -21,13 +21,16 @@ const BATCH_BYTES: usize = 512 << 10;
 /// folder is full.
 pub(super) fn condense<'a>(
     identity: Identity,
+    keep: Keep,
     runs: Vec<Run<'_, Images>>,
 ) -> Result<Run<'a, Images>> {
     let mut out = BufWriter::with_capacity(1 << 20, temporary()?);
     let mut entries = 0_u64;
-    fold::merge(identity, runs, |folded| {
+    fold::merge(identity, keep, runs, |folded| {
         entries += 1;
-        let last = folded.last.filter(|_| folded.step.carries_row(identity));
+        let last = folded
+            .last
+            .filter(|_| keep.has_image(identity, folded.step));
         let image = last.map_or(&[][..], |(images, index)| images.get(index));
         let numbers = [
             folded.key.len() as u64,

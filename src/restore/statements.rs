@@ -8,7 +8,7 @@ use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, 
 use crate::change::RowsKind;
 use crate::error::{Error, Result};
 use crate::schema::TableVersion;
-use crate::segment::{Canonicalizer, Fingerprint};
+use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -22,7 +22,7 @@ pub(super) struct StatementOptions {
     pub(super) stamp: Stamp,
     /// `max_allowed_packet` of the target.
     pub(super) packet_bytes_max: usize,
-    /// Rows that the target has already, from an earlier run of the same restore.
+    /// Rows of the epoch that the target has already, from an earlier run of the same restore.
     pub(super) skip: u64,
 }
 
@@ -35,66 +35,102 @@ pub(super) struct RowsStatement {
     pub(super) rows_done: u64,
 }
 
-/// Folds a table and sends its statements; gives the fingerprint of all its rows, those skipped
-/// included.
+/// What was sent of an epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Of all rows of the table when the epoch is done.
+    pub(super) fingerprint: Fingerprint,
+    /// Largest AUTO_INCREMENT value in any image of the epoch; 0 for none.
+    pub(super) largest_id: u64,
+}
+
+/// Folds an epoch of a table and sends its statements: first the rows that vanish, then those
+/// that appear, so that no unique key is taken twice on the way. `before` is what the table holds
+/// when the epoch begins; rows that are skipped count like the others.
 ///
 /// # Errors
-/// As [`TableInput::fold`], and [`Incompatible`](crate::error::ErrorKind::Incompatible) when a
-/// row does not fit through the target's `max_allowed_packet`.
+/// As [`TableInput::appeared`], and [`Incompatible`](crate::error::ErrorKind::Incompatible) when
+/// a row does not fit through the target's `max_allowed_packet`.
 pub(super) fn send(
     input: &TableInput,
     options: StatementOptions,
+    before: Fingerprint,
     out: &mpsc::Sender<RowsStatement>,
-) -> Result<Fingerprint> {
-    let version = Arc::clone(input.version()?);
-    let plan = input.plan(version.version)?;
-    let canonical = Canonicalizer::new(Arc::clone(plan));
+) -> Result<Sent> {
+    let version = Arc::clone(input.version());
+    let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
+    let canonical = Canonicalizer::new(Arc::clone(&plan));
     let mut cells = Vec::new();
-    let mut fingerprint = Fingerprint::default();
-    let mut sender = Sender {
-        options,
-        version: Arc::clone(&version),
-        builder: begin(&options, &version)?,
-        seen: 0,
-        out,
+    let mut hash = |image: &[u8]| {
+        plan.layout().split(image, &mut cells)?;
+        canonical.hash(image, &cells)
     };
-    input
-        .fold(|image, copies| {
-            plan.layout().split(image, &mut cells)?;
-            let hash = canonical.hash(image, &cells)?;
+    let mut fingerprint = before;
+    let mut sent = || -> Result<()> {
+        let mut sender = Sender::new(options, &version, RowsKind::Delete, 0, out)?;
+        input.vanished(|image, copies| {
+            let hash = hash(image)?;
+            for _ in 0..copies {
+                fingerprint.remove(hash);
+                sender.row(image)?;
+            }
+            Ok(())
+        })?;
+        sender.flush()?;
+        let mut sender = Sender::new(options, &version, RowsKind::Write, sender.seen, out)?;
+        let mut replaces = input.is_sequence();
+        input.appeared(|image, copies| {
+            let hash = hash(image)?;
+            // The one row of a sequence takes the place of the one before.
+            if std::mem::take(&mut replaces) {
+                fingerprint = Fingerprint::default();
+            }
             for _ in 0..copies {
                 fingerprint.add(hash);
                 sender.row(image)?;
             }
             Ok(())
-        })
-        .and_then(|()| sender.flush())
-        .map_err(|e| match e.get("table") {
-            Some(_) => e,
-            None => e.field("table", &version.name),
         })?;
-    Ok(fingerprint)
+        sender.flush()
+    };
+    sent().map_err(|e| match e.get("table") {
+        Some(_) => e,
+        None => e.field("table", &version.name),
+    })?;
+    Ok(Sent {
+        fingerprint,
+        largest_id: input.largest_id(),
+    })
 }
 
 struct Sender<'a> {
     options: StatementOptions,
     version: Arc<TableVersion>,
+    kind: RowsKind,
     builder: StatementBuilder,
     /// Rows so far, those skipped included.
     seen: u64,
     out: &'a mpsc::Sender<RowsStatement>,
 }
 
-fn begin(options: &StatementOptions, version: &TableVersion) -> Result<StatementBuilder> {
-    StatementBuilder::begin(
-        options.stamp,
-        version,
-        RowsKind::Write,
-        FLAG_NO_FOREIGN_KEY_CHECKS,
-    )
-}
+impl<'a> Sender<'a> {
+    fn new(
+        options: StatementOptions,
+        version: &Arc<TableVersion>,
+        kind: RowsKind,
+        seen: u64,
+        out: &'a mpsc::Sender<RowsStatement>,
+    ) -> Result<Sender<'a>> {
+        Ok(Sender {
+            options,
+            version: Arc::clone(version),
+            kind,
+            builder: begin(&options, version, kind)?,
+            seen,
+            out,
+        })
+    }
 
-impl Sender<'_> {
     fn row(&mut self, image: &[u8]) -> Result<()> {
         if self.seen < self.options.skip {
             self.seen += 1;
@@ -128,7 +164,7 @@ impl Sender<'_> {
         if self.builder.rows() == 0 {
             return Ok(());
         }
-        let next = begin(&self.options, &self.version)?;
+        let next = begin(&self.options, &self.version, self.kind)?;
         let events = std::mem::replace(&mut self.builder, next).finish();
         let statement = RowsStatement {
             sql: binlog_statement(&events),
@@ -137,4 +173,12 @@ impl Sender<'_> {
         let sent = self.out.blocking_send(statement);
         sent.map_err(|_| Error::internal("write rows: the connection has stopped"))
     }
+}
+
+fn begin(
+    options: &StatementOptions,
+    version: &TableVersion,
+    kind: RowsKind,
+) -> Result<StatementBuilder> {
+    StatementBuilder::begin(options.stamp, version, kind, FLAG_NO_FOREIGN_KEY_CHECKS)
 }

@@ -1,102 +1,185 @@
 //! Reads every restored table back from the target and compares it with the fold.
 
-use super::plan::{PlannedTable, RestorePlan};
 use crate::error::{Error, Result};
+use crate::position::{Flavor, Seq};
 use crate::runtime::Compute;
-use crate::schema::TableId;
+use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
 use crate::source::{
     CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient, SqlSession,
     read_catalogue,
 };
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 /// Batches of rows that wait to be hashed.
 const BATCHES_WAITING: usize = 4;
 
-/// Compares all tables of the plan.
-///
-/// # Errors
-/// [`Corrupt`](crate::error::ErrorKind::Corrupt) that names every table that differs, with the
-/// number of rows on both sides.
-pub(super) async fn verify(
-    target: &Endpoint,
-    plan: &RestorePlan,
-    wanted: &BTreeMap<TableId, Fingerprint>,
-    jobs: usize,
-    compute: &Compute,
-) -> Result<()> {
-    let mut control = SqlClient::connect(target, &SqlSession::default()).await?;
-    let tables = read_catalogue(&mut control).await?;
-    control.close().await;
-    let mut queue = Vec::new();
-    for table in &plan.tables {
-        let found = tables.iter().find(|t| t.shape.name == table.name);
-        let found = found.ok_or_else(|| {
-            Error::corrupt("verify restore: a table is not on the target")
-                .field("table", &table.name)
-        })?;
-        let wanted = wanted.get(&table.table_id).copied().unwrap_or_default();
-        queue.push((table.clone(), found.clone(), wanted));
-    }
-    queue.sort_by_key(|(_, _, wanted)| wanted.rows);
-    let queue = Arc::new(Mutex::new(queue));
-    let options = SnapshotOptions::default();
-    let tasks = (0..jobs.max(1)).map(|_| {
-        let (queue, compute, options) = (Arc::clone(&queue), compute.clone(), options.clone());
-        Box::pin(async move {
-            let worker = SnapshotWorker::of_idle_server(target, &options).await?;
-            compare_all(worker, queue, compute).await
-        })
-    });
-    let differing = futures::future::try_join_all(tasks).await?.concat();
-    if differing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::corrupt("verify restore: what the target holds differs from the log")
-        .field("tables", differing.join("; "))
-        .hint(
-            "the target is marked incomplete; a stored generated column is computed by the target: \
-             compare its version, sql_mode and time zone with the source's, and report it",
-        ))
+/// What a table must hold.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    /// Its name on the target.
+    pub(super) name: TableName,
+    /// The shape in which the fingerprint was taken; `None`: as the target has it.
+    pub(super) version: Option<Arc<TableVersion>>,
+    /// Rows.
+    pub(super) fingerprint: Fingerprint,
 }
 
-type Queue = Arc<Mutex<Vec<(PlannedTable, CatalogueTable, Fingerprint)>>>;
+/// Reads tables of a target back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    /// The server.
+    pub(super) target: &'a Endpoint,
+    /// Its flavor.
+    pub(super) flavor: Flavor,
+    /// Connections.
+    pub(super) jobs: usize,
+    /// Where rows are hashed.
+    pub(super) compute: &'a Compute,
+}
 
-/// The tables that differ, of those this worker took.
-async fn compare_all(
+impl Reader<'_> {
+    /// Compares tables with what they must hold.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) that names every table that differs, with
+    /// the number of rows on both sides.
+    pub(super) async fn verify(&self, wanted: Vec<Expected>) -> Result<()> {
+        let found = self.read(&wanted).await?;
+        let differing = wanted.iter().zip(&found).filter_map(|(wanted, found)| {
+            let (is, should) = (found.fingerprint, wanted.fingerprint);
+            (is != should).then(|| {
+                format!(
+                    "{}: {} rows of the log, {} on the target",
+                    wanted.name, should.rows, is.rows
+                )
+            })
+        });
+        let differing: Vec<String> = differing.collect();
+        if differing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::corrupt("verify restore: what the target holds differs from the log")
+            .field("tables", differing.join("; "))
+            .hint(
+                "the target is marked incomplete; a stored generated column is computed by the \
+                 target: compare its version, sql_mode and time zone with the source's, and report it",
+            ))
+    }
+
+    /// What tables hold, in the shape wanted or the one they have; fingerprints given are not
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when one is not there; those of reading.
+    pub(super) async fn read(&self, wanted: &[Expected]) -> Result<Vec<Holding>> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<TableName> = wanted.iter().map(|table| table.name.clone()).collect();
+        let tables = self.find(&names).await?;
+        let mut queue = Vec::new();
+        for (index, (table, found)) in wanted.iter().zip(&tables).enumerate() {
+            let version = match &table.version {
+                Some(version) => Arc::clone(version),
+                None => shape_on_target(found, self.flavor),
+            };
+            queue.push((index, version, found.clone()));
+        }
+        queue.sort_by_key(|(_, _, found)| found.rows_estimate);
+        let queue = Arc::new(Mutex::new(queue));
+        let options = SnapshotOptions::default();
+        let jobs = self.jobs.clamp(1, wanted.len());
+        let tasks = (0..jobs).map(|_| {
+            let (queue, compute, options) =
+                (Arc::clone(&queue), self.compute.clone(), options.clone());
+            Box::pin(async move {
+                let worker = SnapshotWorker::of_idle_server(self.target, &options).await?;
+                read_all(worker, queue, compute).await
+            })
+        });
+        let mut found = futures::future::try_join_all(tasks).await?.concat();
+        found.sort_by_key(|(index, _)| *index);
+        Ok(found.into_iter().map(|(_, holding)| holding).collect())
+    }
+}
+
+impl Reader<'_> {
+    /// The shapes that tables have.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when one is not there.
+    pub(super) async fn shapes(&self, names: &[TableName]) -> Result<Vec<Arc<TableVersion>>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.find(names).await?;
+        let shapes = found
+            .iter()
+            .map(|table| shape_on_target(table, self.flavor));
+        Ok(shapes.collect())
+    }
+
+    async fn find(&self, names: &[TableName]) -> Result<Vec<CatalogueTable>> {
+        let mut control = SqlClient::connect(self.target, &SqlSession::default()).await?;
+        let tables = read_catalogue(&mut control).await?;
+        control.close().await;
+        let found = names.iter().map(|name| {
+            let found = tables.iter().find(|t| t.shape.name == *name);
+            found.cloned().ok_or_else(|| {
+                Error::corrupt("verify restore: a table is not on the target").field("table", name)
+            })
+        });
+        found.collect()
+    }
+}
+
+/// What a table holds.
+#[derive(Clone, Debug)]
+pub(super) struct Holding {
+    /// The shape it was read in.
+    pub(super) version: Arc<TableVersion>,
+    /// Rows.
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// A version of no log, with the shape a table has on the target.
+fn shape_on_target(found: &CatalogueTable, flavor: Flavor) -> Arc<TableVersion> {
+    let id = TableId::allocate(0, Seq(0), 0);
+    Arc::new(TableVersion::first(id, Seq(0), flavor, found.shape.clone()))
+}
+
+type Queue = Arc<Mutex<Vec<(usize, Arc<TableVersion>, CatalogueTable)>>>;
+
+async fn read_all(
     mut worker: SnapshotWorker,
     queue: Queue,
     compute: Compute,
-) -> Result<Vec<String>> {
-    let mut differing = Vec::new();
+) -> Result<Vec<(usize, Holding)>> {
+    let mut done = Vec::new();
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((table, found, wanted)) = next else {
+        let Some((index, version, found)) = next else {
             break;
         };
-        let is = read_back(&mut worker, &table, &found, &compute).await?;
-        if is != wanted {
-            differing.push(format!(
-                "{}: {} rows of the log, {} on the target",
-                table.name, wanted.rows, is.rows
-            ));
-        }
+        let fingerprint = read_back(&mut worker, &version, &found, &compute).await?;
+        let holding = Holding {
+            version,
+            fingerprint,
+        };
+        done.push((index, holding));
     }
     worker.close().await;
-    Ok(differing)
+    Ok(done)
 }
 
 async fn read_back(
     worker: &mut SnapshotWorker,
-    table: &PlannedTable,
+    version: &Arc<TableVersion>,
     found: &CatalogueTable,
     compute: &Compute,
 ) -> Result<Fingerprint> {
-    let version = table.versions.get(&table.version);
-    let version = version.ok_or_else(|| Error::internal("verify table: no version"))?;
     let plan = Arc::new(TablePlan::compile(Arc::clone(version))?);
     let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
     let read = async {
@@ -114,7 +197,7 @@ async fn read_back(
     };
     let (read, sum) = tokio::join!(read, hash);
     read?;
-    sum.map_err(|e| e.field("table", &table.name))
+    sum.map_err(|e| e.field("table", &version.name))
 }
 
 fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {

@@ -23,6 +23,12 @@ impl TableName {
         }
     }
 
+    /// In lower case, as a server with `lower_case_table_names=1` keeps it.
+    #[must_use]
+    pub fn lower(&self) -> TableName {
+        TableName::new(self.db.to_lowercase(), self.table.to_lowercase())
+    }
+
     /// `` `db`.`table` `` for SQL text.
     #[must_use]
     pub fn quoted(&self) -> String {

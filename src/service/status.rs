@@ -216,9 +216,8 @@ fn add(
             });
         }
     }
-    let open = |barrier: &&Barrier| {
-        barrier.stops() && newest_base.is_none_or(|base| barrier.seq > base)
-    };
+    let open =
+        |barrier: &&Barrier| barrier.stops() && newest_base.is_none_or(|base| barrier.seq > base);
     status
         .barriers
         .extend(manifest.barriers.iter().filter(open).map(|barrier| {

@@ -8,6 +8,7 @@ mod bad_input;
 mod binlog;
 mod catalogue;
 mod ddl;
+mod ddl_replay;
 mod end_to_end;
 mod fingerprints;
 mod json;

@@ -14,15 +14,15 @@ use tidelog::service::throwaway::ServerSpec;
 mod target;
 
 /// A source, a target and a repository.
-struct Setup {
-    source: TestServer,
-    target: TestServer,
+pub(crate) struct Setup {
+    pub(crate) source: TestServer,
+    pub(crate) target: TestServer,
     _folder: tempfile::TempDir,
     repo: String,
 }
 
 impl Setup {
-    async fn new(flavor: Flavor, target_options: &[&str]) -> Setup {
+    pub(crate) async fn new(flavor: Flavor, target_options: &[&str]) -> Setup {
         let mut target = ServerSpec::new(flavor);
         for option in target_options {
             target = target.option(*option);
@@ -40,7 +40,7 @@ impl Setup {
     }
 
     /// Runs the service until it has taken the first base.
-    async fn base(&self) {
+    pub(crate) async fn base(&self) {
         let url = self.source.account_url();
         let service = cli::spawn(&["run", "--source", &url, "--repo", &self.repo]);
         for _ in 0..600 {
@@ -53,19 +53,19 @@ impl Setup {
         panic!("no base after a minute");
     }
 
-    fn capture(&self) {
+    pub(crate) fn capture(&self) {
         let url = self.source.account_url();
         cli::run(&["capture", "--once", "--source", &url, "--repo", &self.repo]).success();
     }
 
-    fn restore(&self, more: &[&str]) -> cli::Run {
+    pub(crate) fn restore(&self, more: &[&str]) -> cli::Run {
         let url = self.target.account_url();
         let mut args = vec!["--repo", &self.repo, "--target", &url];
         args.extend(more);
         cli::restore(&args)
     }
 
-    async fn drop_on_target(&self, databases: &[&str]) {
+    pub(crate) async fn drop_on_target(&self, databases: &[&str]) {
         let mut conn = self.target.conn().await;
         for database in databases {
             let name = database.replace('`', "``");
@@ -73,7 +73,7 @@ impl Setup {
         }
     }
 
-    async fn compare(&self, databases: &[&str], what: &str) {
+    pub(crate) async fn compare(&self, databases: &[&str], what: &str) {
         let expected = fingerprint(&mut self.source.conn().await, databases).await;
         let found = fingerprint(&mut self.target.conn().await, databases).await;
         assert!(
@@ -437,7 +437,7 @@ async fn moments_are_cut_between_transactions() {
 }
 
 /// File and offset, and the GTIDs executed.
-async fn moment(conn: &mut mysql_async::Conn, flavor: Flavor) -> (String, String) {
+pub(crate) async fn moment(conn: &mut mysql_async::Conn, flavor: Flavor) -> (String, String) {
     let (status, gtids) = match flavor {
         Flavor::MySql => ("SHOW BINARY LOG STATUS", "SELECT @@GLOBAL.gtid_executed"),
         Flavor::MariaDb => ("SHOW MASTER STATUS", "SELECT @@GLOBAL.gtid_binlog_pos"),

@@ -78,6 +78,36 @@ fn add(a: u64, b: i64) -> u64 {
     }
 }
 
+/// Which image of a row is kept where several entries become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The row as the stretch leaves it.
+    Last,
+    /// The row as it was before the stretch: the first image of it that vanished.
+    First,
+}
+
+impl Keep {
+    /// Whether the image of an entry with `step` becomes that of the whole, whose step including
+    /// it is `all`; `has` says whether the whole has one already.
+    #[must_use]
+    pub fn takes(self, identity: Identity, step: Step, all: Step, has: bool) -> bool {
+        match self {
+            Keep::Last => step.carries_row(identity),
+            Keep::First => !has && step.need > 0 && all.need > 0,
+        }
+    }
+
+    /// Whether an entry with this step has an image.
+    #[must_use]
+    pub fn has_image(self, identity: Identity, step: Step) -> bool {
+        match self {
+            Keep::Last => step.carries_row(identity),
+            Keep::First => step.need > 0,
+        }
+    }
+}
+
 /// Memcomparable keys of a batch, back to back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {

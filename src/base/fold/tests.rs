@@ -131,7 +131,7 @@ fn condense<'a>(identity: Identity, runs: Vec<Run<'_, Vec<u32>>>) -> Result<Run<
         steps: vec![],
         payload: vec![],
     };
-    merge(identity, runs, |f| {
+    merge(identity, Keep::Last, runs, |f| {
         let carries = f.step.carries_row(identity);
         assert!(f.last.is_some() || !carries, "{:?}", f.step);
         let last = f.last.filter(|_| carries);

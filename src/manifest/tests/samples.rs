@@ -225,6 +225,7 @@ pub(crate) fn segment() -> SegmentManifest {
             reason: "gap".into(),
             statement: Some("LOAD DATA".into()),
         }],
+        ddl: Vec::new(),
         open_xa: vec![OpenXa {
             xid: b"X'61',X'',1".to_vec(),
             seq: Seq(3),

@@ -1,12 +1,14 @@
 //! Plans of made-up manifests: what is read, and what is refused.
 
 use super::*;
+use crate::change::StatementKind;
 use crate::error::ErrorKind;
 use crate::manifest::{
-    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, FileOrder, Mark, ObjectRef, OpenXa, Sha256,
+    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, FileOrder, FileRole, Mark, ObjectRef,
+    OpenXa, Sha256,
 };
 use crate::position::{BinlogPosition, GtidSet};
-use crate::segment::RowOrder;
+use crate::segment::{RowOrder, StatementRow};
 use uuid::Uuid;
 
 fn id(n: u32) -> TableId {
@@ -150,6 +152,7 @@ struct Case {
     base: BaseManifest,
     segments: Vec<SegmentManifest>,
     versions: Vec<Arc<TableVersion>>,
+    ddl: Vec<Ddl>,
     filter: TableFilter,
     cut: i64,
 }
@@ -166,6 +169,7 @@ impl Case {
                 segment(20, 29, vec![changes(1, 1, (20, 28)), two(26, 27)]),
             ],
             versions: vec![version(1, 1, 1), version(2, 1, 1)],
+            ddl: Vec::new(),
             filter: TableFilter::default(),
             cut: 25,
         }
@@ -176,9 +180,28 @@ impl Case {
         segment.expect("segment").barriers.push(Barrier {
             seq: Seq(seq),
             table: table.map(id),
-            reason: "ddl after the base".to_owned(),
+            reason: "partial row image".to_owned(),
             statement: Some("ALTER TABLE t".to_owned()),
         });
+        self
+    }
+
+    /// A statement at an entry; the default database is the one of all tables.
+    fn statement(mut self, seq: i64, text: &str) -> Case {
+        let row = StatementRow {
+            seq: Seq(seq),
+            ordinal: 0,
+            kind: StatementKind::Query,
+            default_db: b"db".to_vec().into(),
+            text: text.as_bytes().to_vec().into(),
+            charset: None,
+            status_vars: Vec::new().into(),
+            thread_id: 1,
+            error_code: 0,
+            header_us: 0,
+        };
+        let ddl = Ddl::of(row, Flavor::MariaDb, false, |_| false);
+        self.ddl.push(ddl.expect("ddl"));
         self
     }
 
@@ -206,6 +229,7 @@ impl Case {
                 first_left_out: None,
             },
             objects: Vec::new(),
+            ddl: self.ddl.clone(),
             filter: &self.filter,
         })
     }
@@ -308,27 +332,92 @@ fn gaps_and_undecided_xa_refuse() {
     case.refused();
 }
 
-#[test]
-fn changed_and_later_tables_refuse() {
-    let mut case = Case::new();
-    let mut wider = TableVersion::clone(&version(1, 2, 22));
+/// The version of table 1 with another key.
+fn wider(since: i64) -> Arc<TableVersion> {
+    let mut wider = TableVersion::clone(&version(1, 2, since));
     wider.key.push(crate::schema::KeyPart {
         column: 0,
         prefix: 0,
     });
-    case.versions.push(Arc::new(wider));
+    Arc::new(wider)
+}
+
+#[test]
+fn changes_that_no_statement_explains_refuse() {
+    let mut case = Case::new();
+    case.versions.push(wider(22));
+    case.segments[2].files.push(changes(1, 2, (22, 23)));
     assert_eq!(case.refused().get("table"), Some("db.t1"));
     case.cut = 21;
     assert_eq!(case.plan().expect("before the change").tables[0].version, 1);
-    // A version that differs in nothing that matters to rows.
-    let mut case = Case::new();
-    case.versions.push(version(1, 2, 22));
-    assert_eq!(case.plan().expect("same shape").tables[0].version, 2);
     let mut case = Case::new();
     case.versions.push(version(3, 1, 20));
     case.segments[2].files.push(changes(3, 1, (21, 22)));
     assert_eq!(case.refused().get("table"), Some("db.t3"));
-    assert!(case.only("db.t1").plan().is_ok());
+    // A table that is created is not there yet.
+    Case::new()
+        .statement(14, "CREATE TABLE t1 (a INT)")
+        .refused();
+}
+
+/// Ends of the epochs of a table, with the statement before which each is written.
+fn epochs(plan: &RestorePlan, name: &str) -> Vec<(i64, i64, Option<i64>)> {
+    let mut tables = plan.tables.iter();
+    let table = tables.find(|t| t.name.table == name).expect("table");
+    let epochs = table.epochs.iter();
+    epochs
+        .map(|e| (e.after.0, e.through.0, e.load_at.map(|seq| seq.0)))
+        .collect()
+}
+
+#[test]
+fn a_statement_that_reads_rows_ends_an_epoch() {
+    let mut case = Case::new().statement(14, "ALTER TABLE t1 ADD x INT");
+    case.versions.push(wider(20));
+    case.segments[2].files[0] = changes(1, 2, (20, 28));
+    let plan = case.plan().expect("plan");
+    assert_eq!(epochs(&plan, "t1"), [(10, 13, Some(14)), (13, 25, None)]);
+    assert_eq!(epochs(&plan, "t2"), [(8, 25, None)]);
+    assert_eq!(plan.statements.len(), 1);
+    assert_eq!(plan.statements[0].loads.len(), 1);
+    assert_eq!(plan.statements[0].rereads.len(), 1);
+    // Only what is asked for.
+    let plan = Case::new().statement(14, "ALTER TABLE t1 ADD x INT");
+    let plan = plan.only("db.t2").plan().expect("plan");
+    assert!(plan.statements.is_empty());
+}
+
+#[test]
+fn names_are_followed() {
+    let case = Case::new()
+        .statement(13, "RENAME TABLE t1 TO old, t2 TO t1")
+        .statement(14, "DROP TABLE IF EXISTS old, missing")
+        .statement(16, "CREATE TABLE t2 LIKE t1")
+        .statement(17, "ALTER TABLE t2 ADD y INT");
+    let plan = case.plan().expect("plan");
+    let wanted = plan.tables.iter().filter(|t| t.is_wanted);
+    let wanted: Vec<_> = wanted
+        .map(|t| (t.name.table.as_str(), &t.table_id))
+        .collect();
+    assert_eq!(wanted.len(), 2);
+    assert_eq!(wanted[0], ("t1", &id(2)));
+    // It was empty when it was altered.
+    assert_eq!(epochs(&plan, "t2"), [(15, 25, None)]);
+    let one = case.only("db.t2").plan().expect("plan");
+    let exists = one.tables.iter().map(|t| t.base_name.clone());
+    let base: Vec<_> = exists.flatten().collect();
+    assert_eq!(base, [TableName::new("db", "t2")], "what it was made like");
+}
+
+#[test]
+fn an_emptied_table_needs_no_rows_of_before() {
+    let case = Case::new().statement(14, "TRUNCATE t1");
+    let mut plan = case.only("db.t1").plan().expect("plan").tables;
+    plan.retain(|t| t.is_wanted);
+    assert_eq!(
+        (plan.len(), plan[0].base_rows, plan[0].change_rows),
+        (1, 0, 0)
+    );
 }
 
 #[test]

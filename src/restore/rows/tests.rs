@@ -41,9 +41,14 @@ fn version(keyed: bool) -> Arc<TableVersion> {
         since: Seq(1),
         name: TableName::new("db", "t"),
         flavor: Flavor::MySql,
-        columns: vec![column("id", 1), column("v", 2)],
+        // Those of a sequence, as far as its place goes.
+        columns: vec![
+            column("next_not_cached_value", 1),
+            column("cycle_count", 2),
+            column("increment", 3),
+        ],
         key: if keyed { vec![key] } else { Vec::new() },
-        field_id_max: 2,
+        field_id_max: 3,
         raw_table_map: Vec::new(),
         definition: None,
     })
@@ -51,9 +56,10 @@ fn version(keyed: bool) -> Arc<TableVersion> {
 
 fn image(id: i32, value: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = ImageWriter::begin(Flavor::MySql, 2, &mut out);
+    let mut writer = ImageWriter::begin(Flavor::MySql, 3, &mut out);
     writer.cell().extend_from_slice(&id.to_le_bytes());
     writer.cell().extend_from_slice(&value.to_le_bytes());
+    writer.cell().extend_from_slice(&1_i32.to_le_bytes());
     writer.finish().expect("image");
     out
 }
@@ -179,7 +185,7 @@ fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize) -> FileEntry {
 
 /// The table folded from files: the base at `base`, then every transaction in segments of
 /// `segment`, up to `cut`.
-fn folded(keyed: bool, log: &Log, range: (usize, usize), segment: usize) -> Result<State> {
+fn folded(keyed: bool, log: &Log, range: (usize, usize, usize), segment: usize) -> Result<State> {
     folded_as(keyed, false, log, range, segment)
 }
 
@@ -187,7 +193,7 @@ fn folded_as(
     keyed: bool,
     is_sequence: bool,
     log: &Log,
-    (base, cut): (usize, usize),
+    (base, split, cut): (usize, usize, usize),
     segment: usize,
 ) -> Result<State> {
     let version = version(keyed);
@@ -210,7 +216,11 @@ fn folded_as(
         is_sequence,
         base_files: vec![base_entry(&base_bytes, count)],
         change_files: Vec::new(),
-        versions: BTreeMap::from([(1, version)]),
+        versions: BTreeMap::from([(1, Arc::clone(&version))]),
+        epochs: Vec::new(),
+        is_wanted: true,
+        died: None,
+        base_name: Some(version.name.clone()),
     };
     let mut changes = Vec::new();
     for start in (0..log.len()).step_by(segment) {
@@ -231,15 +241,55 @@ fn folded_as(
         table.change_files.push(change_entry(&bytes, count, groups));
         changes.push(Spooled::new(bytes)?);
     }
-    let files = (vec![Spooled::new(base_bytes)?], changes);
-    let input = TableInput::new(&table, files, Seq(cut as i64))?;
+    let base_file = Spooled::new(base_bytes)?;
     let mut state = State::new();
-    input.fold(|row, copies| {
-        let number = |at: usize| i32::from_le_bytes(row[at..at + 4].try_into().expect("cell"));
-        *state.entry((number(1), number(5))).or_default() += copies;
-        Ok(())
-    })?;
+    let mut after = base;
+    for through in [split, cut] {
+        let epoch = epoch(after, through, after == base && through == split);
+        let listed = table.change_files.iter().zip(&changes);
+        let within = listed
+            .filter(|(entry, _)| entry.seq_last > epoch.after && entry.seq_first <= epoch.through);
+        let files = (
+            epoch
+                .base_files(&table)
+                .iter()
+                .map(|_| base_file.clone())
+                .collect(),
+            within.map(|(_, file)| file.clone()).collect(),
+        );
+        let input = TableInput::new((&table, &epoch), Arc::clone(&version), files)?;
+        let number =
+            |row: &[u8], at: usize| i32::from_le_bytes(row[at..at + 4].try_into().expect("cell"));
+        input.vanished(|row, copies| {
+            let left = state.entry((number(row, 1), number(row, 5))).or_default();
+            *left = left.checked_sub(copies).expect("what vanishes was there");
+            Ok(())
+        })?;
+        if is_sequence {
+            state.clear();
+        }
+        input.appeared(|row, copies| {
+            *state.entry((number(row, 1), number(row, 5))).or_default() += copies;
+            Ok(())
+        })?;
+        after = through;
+        if through == cut {
+            break;
+        }
+    }
+    state.retain(|_, count| *count > 0);
     Ok(state)
+}
+
+fn epoch(after: usize, through: usize, is_first: bool) -> Epoch {
+    Epoch {
+        after: Seq(after as i64),
+        through: Seq(through as i64),
+        is_first,
+        name: TableName::new("db", "t"),
+        version: None,
+        load_at: None,
+    }
 }
 
 /// A history that can happen, of wishes `(id, value, delete)`.
@@ -276,12 +326,14 @@ proptest! {
         segment in 1..30usize,
         base in 0..1000usize,
         rest in 0..1000usize,
+        split in 0..1000usize,
         keyed in any::<bool>(),
     ) {
         let log = history(&wishes, per_transaction);
         let base = base % (log.len() + 1);
         let cut = base + rest % (log.len() + 1 - base);
-        let state = folded(keyed, &log, (base, cut), segment).expect("fold");
+        let split = base + split % (cut + 1 - base);
+        let state = folded(keyed, &log, (base, split, cut), segment).expect("fold");
         prop_assert_eq!(state, replay(&log, cut));
     }
 }
@@ -292,8 +344,10 @@ fn more_files_than_are_merged_at_once_are_condensed() {
     let log = history(&wishes, 3);
     assert!(log.len() / 2 > RUNS_MAX);
     for keyed in [true, false] {
-        let state = folded(keyed, &log, (40, 290), 2).expect("fold");
+        let state = folded(keyed, &log, (40, 290, 290), 2).expect("fold");
         assert_eq!(state, replay(&log, 290));
+        let state = folded(keyed, &log, (40, 60, 290), 2).expect("fold");
+        assert_eq!(state, replay(&log, 290), "most of it after the split");
     }
 }
 
@@ -321,16 +375,21 @@ fn a_base_row_younger_than_its_base_is_refused() {
         is_sequence: false,
         base_files: vec![base_entry(&bytes, 1)],
         change_files: Vec::new(),
-        versions: BTreeMap::from([(1, version)]),
+        versions: BTreeMap::from([(1, Arc::clone(&version))]),
+        epochs: Vec::new(),
+        is_wanted: true,
+        died: None,
+        base_name: Some(version.name.clone()),
     };
     let files = (vec![Spooled::new(bytes).expect("spool")], Vec::new());
-    let input = TableInput::new(&table, files, Seq(9)).expect("input");
-    let error = input.fold(|_, _| Ok(())).unwrap_err();
+    let epoch = epoch(log.len(), 9, true);
+    let input = TableInput::new((&table, &epoch), version, files).expect("input");
+    let error = input.appeared(|_, _| Ok(())).unwrap_err();
     assert_eq!(error.get("seq"), Some("9"));
 }
 
 #[test]
-fn a_sequence_is_its_last_row() {
+fn a_sequence_is_its_furthest_row() {
     let inserts = |n: i32| (0..n).map(|v| vec![(v, Op::Insert, v)]).collect::<Log>();
     let log = inserts(9);
     let last = |cut: usize| {
@@ -343,9 +402,26 @@ fn a_sequence_is_its_last_row() {
     assert_eq!(last(1), [(0, 1)], "the base alone");
     assert_eq!(last(6), [(5, 1)]);
     assert_eq!(last(9), [(8, 1)]);
+    // Logged out of order, then in the next cycle.
+    let place = |next, cycle| vec![(next, Op::Insert, cycle)];
+    let log = vec![
+        place(1, 0),
+        place(7, 0),
+        place(5, 0),
+        place(2, 1),
+        place(9, 0),
+    ];
+    let at = |cut| {
+        sequence(&log, cut)
+            .expect("fold")
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(at(3), [(7, 0)]);
+    assert_eq!(at(5), [(2, 1)]);
 }
 
 /// A sequence whose base is exact at entry 1.
 fn sequence(log: &Log, cut: usize) -> Result<State> {
-    folded_as(false, true, log, (1, cut), 2)
+    folded_as(false, true, log, (1, cut, cut), 2)
 }

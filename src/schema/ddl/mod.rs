@@ -203,6 +203,36 @@ pub enum ObjectChange {
 }
 
 impl Effect {
+    /// Turns all names into lower case, as a server with `lower_case_table_names=1` reads them.
+    pub fn fold_names(&mut self) {
+        let lower = |name: &mut TableName| *name = name.lower();
+        match self {
+            Effect::CreateTable { name, like, .. } => {
+                lower(name);
+                like.iter_mut().for_each(lower);
+            }
+            Effect::AlterTable(name) | Effect::DropTable(name) | Effect::Truncate(name) => {
+                lower(name);
+            }
+            Effect::RenameTable { from, to } => {
+                lower(from);
+                lower(to);
+            }
+            Effect::MovesRows { table, with } => {
+                lower(table);
+                with.iter_mut().for_each(lower);
+            }
+            Effect::CreateDatabase(db) | Effect::DropDatabase(db) | Effect::AlterDatabase(db) => {
+                *db = db.to_lowercase();
+            }
+            // Routines and events keep their case; databases do not.
+            Effect::SchemaObject { kind, name, .. } => match kind {
+                ObjectKind::View | ObjectKind::Sequence => lower(name),
+                _ => name.db = name.db.to_lowercase(),
+            },
+        }
+    }
+
     /// The tables the effect names: their rows or definitions may be other ones after it.
     #[must_use]
     pub fn tables(&self) -> Vec<&TableName> {

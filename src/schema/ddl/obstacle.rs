@@ -213,11 +213,23 @@ mod tests {
     #[test]
     fn what_the_log_does_not_say_is_an_obstacle() {
         for (text, word) in [
-            ("ALTER TABLE t ADD COLUMN c CHAR(36) DEFAULT (uuid())", "default"),
-            ("ALTER TABLE t ADD c VARCHAR(99) DEFAULT current_user", "default"),
-            ("ALTER TABLE t ADD c INT DEFAULT (NEXT VALUE FOR s)", "default"),
+            (
+                "ALTER TABLE t ADD COLUMN c CHAR(36) DEFAULT (uuid())",
+                "default",
+            ),
+            (
+                "ALTER TABLE t ADD c VARCHAR(99) DEFAULT current_user",
+                "default",
+            ),
+            (
+                "ALTER TABLE t ADD c INT DEFAULT (NEXT VALUE FOR s)",
+                "default",
+            ),
             ("ALTER IGNORE TABLE t ADD UNIQUE (c)", "ignore"),
-            ("ALTER TABLE t ADD id INT AUTO_INCREMENT UNIQUE", "auto_increment"),
+            (
+                "ALTER TABLE t ADD id INT AUTO_INCREMENT UNIQUE",
+                "auto_increment",
+            ),
             ("ALTER TABLE t IMPORT TABLESPACE", "tablespace"),
             ("ALTER TABLE t ENGINE = BLACKHOLE", "engine"),
             ("CREATE TABLE t (a INT) ENGINE CONNECT", "engine"),

@@ -1,0 +1,147 @@
+//! DDL after the base: run again on the target, in its place between the rows.
+//!
+//! A statement's ladder: logged ([`Ddl`]: what `statements.parquet` has, with its effects) ->
+//! understood ([`model`]: which table of the log it concerns, however that is called meanwhile) ->
+//! planned ([`PlannedStatement`]: the commands for the target, and the tables whose rows must be
+//! there before) -> run ([`run`], in the session it was logged with: [`session`]).
+
+pub(super) mod model;
+pub(super) mod run;
+mod session;
+mod text;
+
+pub(super) use text::{Command, commands};
+
+use crate::error::{Error, Result};
+use crate::position::{Flavor, Seq};
+use crate::schema::TableName;
+use crate::schema::ddl::{self, Effect, ObjectKind, Obstacle, StatementClass, StatementContext};
+use crate::segment::StatementRow;
+
+/// A logged statement that changes definitions.
+#[derive(Clone, Debug)]
+pub(super) struct Ddl {
+    /// As logged.
+    pub(super) statement: StatementRow,
+    /// What it does, names as the source spells them.
+    pub(super) effects: Vec<Effect>,
+    /// What of it cannot be repeated.
+    pub(super) obstacles: Vec<Obstacle>,
+}
+
+impl Ddl {
+    /// Reads a statement; `None` when it changes no definition.
+    pub(super) fn of(
+        statement: StatementRow,
+        flavor: Flavor,
+        folded: bool,
+        is_keyless: impl Fn(&TableName) -> bool,
+    ) -> Option<Ddl> {
+        let vars = crate::binlog::query::status_vars(&statement.status_vars);
+        let (sql_mode, alter_flags) = (vars.sql_mode.unwrap_or(0), vars.alter_flags);
+        // The start and the rollback of a two-phase ALTER change nothing.
+        if alter_flags & (2 | 8) != 0 {
+            return None;
+        }
+        let context = StatementContext {
+            flavor,
+            default_db: &statement.default_db,
+            collation: statement.charset,
+            sql_mode,
+        };
+        let StatementClass::Ddl { mut effects } = ddl::classify(&statement.text, &context) else {
+            return None;
+        };
+        let mut obstacles = ddl::obstacles(&statement.text, &context, &effects, is_keyless);
+        if statement.error_code != 0 {
+            obstacles.push(Obstacle {
+                table: None,
+                reason: "ddl that ended with an error",
+            });
+        }
+        if folded {
+            effects.iter_mut().for_each(Effect::fold_names);
+            for obstacle in &mut obstacles {
+                obstacle.table = obstacle.table.as_ref().map(TableName::lower);
+            }
+        }
+        Some(Ddl {
+            statement,
+            effects,
+            obstacles,
+        })
+    }
+
+    /// The entry it stands in.
+    pub(super) fn seq(&self) -> Seq {
+        self.statement.seq
+    }
+
+    /// Its start, for people.
+    pub(super) fn excerpt(&self) -> String {
+        let text = String::from_utf8_lossy(&self.statement.text);
+        text.chars().take(200).collect()
+    }
+
+    /// Adds what names the statement to an error.
+    pub(super) fn name(&self, error: Error) -> Error {
+        error
+            .field("seq", self.seq())
+            .field("statement", self.excerpt())
+    }
+}
+
+/// A statement as the target will run it.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedStatement {
+    /// What was logged.
+    pub(super) ddl: Ddl,
+    /// What is run for it.
+    pub(super) commands: Vec<Command>,
+    /// Tables and epochs of them whose rows it reads: written before it.
+    pub(super) loads: Vec<(usize, usize)>,
+    /// Tables whose rows may be other ones after it, and what they are called then.
+    pub(super) rereads: Vec<(usize, TableName)>,
+    /// Events that it creates or alters: disabled after it.
+    pub(super) events: Vec<TableName>,
+}
+
+impl PlannedStatement {
+    /// Whether it may start something that runs by itself.
+    pub(super) fn touches_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+}
+
+/// Events among the effects that are there after the statement.
+pub(super) fn events(effects: &[Effect]) -> Vec<TableName> {
+    let all = effects.iter().filter_map(|effect| match effect {
+        Effect::SchemaObject {
+            kind: ObjectKind::Event,
+            change: ddl::ObjectChange::Create | ddl::ObjectChange::Alter,
+            name,
+        } => Some(name.clone()),
+        _ => None,
+    });
+    all.collect()
+}
+
+/// The statements of an entry's file, with what they mean.
+///
+/// # Errors
+/// Those of the reader.
+pub(super) fn read(
+    rows: impl Iterator<Item = Result<StatementRow>>,
+    of: impl Fn(StatementRow) -> Option<Ddl>,
+    wanted: &[Seq],
+) -> Result<Vec<Ddl>> {
+    let mut found = Vec::new();
+    for row in rows {
+        let row = row?;
+        let is_query = row.kind == crate::change::StatementKind::Query;
+        if is_query && wanted.binary_search(&row.seq).is_ok() {
+            found.extend(of(row));
+        }
+    }
+    Ok(found)
+}
