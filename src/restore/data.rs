@@ -50,8 +50,26 @@ pub(super) struct Work {
     pub(super) version: Arc<TableVersion>,
     /// Where it is.
     pub(super) progress: TableProgress,
-    /// Name of its AUTO_INCREMENT column.
-    pub(super) counter: Option<String>,
+    /// Its AUTO_INCREMENT column, where it has one.
+    pub(super) counter: Option<Counter>,
+}
+
+/// How far the ids of a table are.
+#[derive(Clone, Debug)]
+pub(super) struct Counter {
+    /// Name of the column.
+    pub(super) column: String,
+    /// The next value is not below this one.
+    pub(super) next: u64,
+}
+
+/// What a table holds when an epoch is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// Rows.
+    pub(super) fingerprint: Fingerprint,
+    /// Next AUTO_INCREMENT value, at least.
+    pub(super) next_id: u64,
 }
 
 /// Writes epochs, each on one of several connections; gives what every table then holds.
@@ -64,7 +82,7 @@ pub(super) async fn write_all(
     mut queue: Vec<Work>,
     jobs: usize,
     is_last: bool,
-) -> Result<BTreeMap<TableId, Fingerprint>> {
+) -> Result<BTreeMap<TableId, Written>> {
     // The largest is taken first, so that it is not what everything waits for in the end.
     queue.sort_by_key(|work| work.table.bytes);
     let jobs = jobs.clamp(1, queue.len().max(1));
@@ -73,18 +91,18 @@ pub(super) async fn write_all(
     for _ in 0..jobs {
         tasks.spawn(job(writer.clone(), Arc::clone(&queue), is_last));
     }
-    let mut fingerprints = BTreeMap::new();
+    let mut written = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {
         // Dropping the set stops the other jobs.
         let ended = ended.map_err(|e| Error::internal("write rows: a job ended").source(e))?;
-        fingerprints.extend(ended?);
+        written.extend(ended?);
     }
-    Ok(fingerprints)
+    Ok(written)
 }
 
 type Queue = Arc<Mutex<Vec<Work>>>;
 
-async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId, Fingerprint)>> {
+async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId, Written)>> {
     let mut done = Vec::new();
     let mut client: Option<SqlClient> = None;
     loop {
@@ -96,8 +114,8 @@ async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId
             Some(client) => client,
             None => writer.target.connect_writer(&writer.clock).await?,
         };
-        let fingerprint = writer.write(&mut open, &work, is_last).await?;
-        done.push((work.table.table_id.clone(), fingerprint));
+        let written = writer.write(&mut open, &work, is_last).await?;
+        done.push((work.table.table_id.clone(), written));
         client = Some(open);
     }
     if let Some(client) = client {
@@ -107,18 +125,13 @@ async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId
 }
 
 impl Writer {
-    async fn write(
-        &self,
-        client: &mut SqlClient,
-        work: &Work,
-        is_last: bool,
-    ) -> Result<Fingerprint> {
+    async fn write(&self, client: &mut SqlClient, work: &Work, is_last: bool) -> Result<Written> {
         let table = &work.table;
         let base = self.base_files(work).await?;
         let changes = self.change_files(work).await?;
         let version = Arc::clone(&work.version);
         let mut input = TableInput::new((table, &work.epoch), version, (base, changes))?;
-        input.count(work.counter.clone());
+        input.count(work.counter.as_ref().map(|counter| counter.column.clone()));
         let progress = work.progress;
         let options = StatementOptions {
             stamp: self.target.stamp(&self.clock),
@@ -151,19 +164,31 @@ impl Writer {
         if open_bytes > 0 {
             commit(client, &table.table_id, is_last.then_some(&now)).await?;
         }
-        // The counter is beyond every value that was ever there, also of rows that are gone.
-        if sent.largest_id > 0 {
-            let next = sent.largest_id.saturating_add(1);
-            let name = work.epoch.name.quoted();
-            let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
-            client.exec(&alter).await?;
-        }
+        let next_id = self.count(client, work, sent.largest_id).await?;
         now.finished = Some(sent.fingerprint);
         if is_last {
             client.exec("BEGIN").await?;
             commit(client, &table.table_id, Some(&now)).await?;
         }
-        Ok(sent.fingerprint)
+        Ok(Written {
+            fingerprint: sent.fingerprint,
+            next_id,
+        })
+    }
+
+    /// Sets the counter beyond every id that ever was, also of rows that are gone; gives it.
+    async fn count(&self, client: &mut SqlClient, work: &Work, largest_id: u64) -> Result<u64> {
+        let Some(counter) = &work.counter else {
+            return Ok(0);
+        };
+        let next = counter.next.max(largest_id.saturating_add(1));
+        // A table that is new on the target was given the counter of the base already.
+        if largest_id > 0 || !work.epoch.is_first {
+            let name = work.epoch.name.quoted();
+            let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+            client.exec(&alter).await?;
+        }
+        Ok(next)
     }
 
     async fn apply(

@@ -4,7 +4,7 @@
 //! was read back and found equal. Whatever ends the process in between, the target says what it
 //! is, and `--resume` goes on from there (I8).
 
-use super::data::{Writer, write_all};
+use super::data::{Writer, Written, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
@@ -17,7 +17,6 @@ use crate::manifest::{Repository, Timeline};
 use crate::position::{Flavor, GtidSet};
 use crate::runtime::{Clock, Compute};
 use crate::schema::TableId;
-use crate::segment::Fingerprint;
 use crate::source::{Endpoint, ObjectKind, Severity, SqlClient, TargetNeeds, check_target};
 use std::collections::BTreeMap;
 
@@ -80,14 +79,15 @@ impl<'a> Restore<'a> {
             },
             jobs: self.options.jobs.max(1),
             holdings: BTreeMap::new(),
+            next_ids: BTreeMap::new(),
         };
         self.schema(&mut client, &mut replay, &objects, &state)
             .await?;
-        let fingerprints = self.rows(&mut client, &mut replay, &state).await?;
+        let written = self.rows(&mut client, &mut replay, &state).await?;
         if plan.statements.is_empty() {
             self.objects(&target, &objects, &state).await?;
         }
-        let expected = replay.expected(&fingerprints);
+        let expected = replay.expected(&written);
         replay.reader.verify(expected.clone()).await?;
         self.drop_helpers(&mut client, &plan).await?;
         self.gtids(&mut client, &target, &plan, state.pristine)
@@ -251,27 +251,32 @@ impl<'a> Restore<'a> {
         client: &mut SqlClient,
         replay: &mut Replay<'_>,
         state: &Unfinished,
-    ) -> Result<BTreeMap<TableId, Fingerprint>> {
+    ) -> Result<BTreeMap<TableId, Written>> {
         let done: &BTreeMap<TableId, TableProgress> = &state.tables;
         if state.phase > Phase::Schema {
             replay.remember(done).await?;
         }
         let mut works = replay.last(done).await?;
-        let mut fingerprints = BTreeMap::new();
+        let mut all = BTreeMap::new();
         works.retain(|work| match work.progress.finished {
             Some(fingerprint) => {
-                fingerprints.insert(work.table.table_id.clone(), fingerprint);
+                let written = Written {
+                    fingerprint,
+                    next_id: 0,
+                };
+                all.insert(work.table.table_id.clone(), written);
                 false
             }
             None => true,
         });
         let jobs = self.options.jobs.max(1);
         let written = Box::pin(write_all(replay.writer, works, jobs, true)).await?;
-        fingerprints.extend(written);
+        all.extend(written);
+        replay.count(client).await?;
         if state.phase < Phase::Objects {
             progress::enter(client, Phase::Objects).await?;
         }
-        Ok(fingerprints)
+        Ok(all)
     }
 
     /// Tables that were needed on the way and not asked for.

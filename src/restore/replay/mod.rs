@@ -83,6 +83,12 @@ impl Ddl {
         text.chars().take(200).collect()
     }
 
+    /// Whether it may set AUTO_INCREMENT.
+    pub(super) fn sets_counter(&self) -> bool {
+        let text = self.statement.text.to_ascii_uppercase();
+        text.windows(14).any(|word| word == b"AUTO_INCREMENT")
+    }
+
     /// Adds what names the statement to an error.
     pub(super) fn name(&self, error: Error) -> Error {
         error

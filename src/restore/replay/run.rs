@@ -4,7 +4,7 @@ use super::PlannedStatement;
 use super::session::{self, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
-use crate::restore::data::{Work, Writer, write_all};
+use crate::restore::data::{Counter, Work, Writer, Written, write_all};
 use crate::restore::plan::{Epoch, PlannedTable, RestorePlan, has_shape_of};
 use crate::restore::progress::TableProgress;
 use crate::restore::verify::{Expected, Holding, Reader};
@@ -27,6 +27,8 @@ pub(in crate::restore) struct Replay<'a> {
     pub(in crate::restore) jobs: usize,
     /// What tables hold that have rows already, by their place in the plan.
     pub(in crate::restore) holdings: BTreeMap<usize, Holding>,
+    /// Next AUTO_INCREMENT values of tables that were written before, by their place.
+    pub(in crate::restore) next_ids: BTreeMap<usize, u64>,
 }
 
 impl Replay<'_> {
@@ -90,7 +92,7 @@ impl Replay<'_> {
     /// What every table that was asked for must hold in the end.
     pub(in crate::restore) fn expected(
         &self,
-        written: &BTreeMap<TableId, Fingerprint>,
+        written: &BTreeMap<TableId, Written>,
     ) -> Vec<Expected> {
         let tables = self.plan.tables.iter().enumerate();
         let wanted = tables.filter(|(_, table)| table.is_wanted);
@@ -108,7 +110,7 @@ impl Replay<'_> {
                     version,
                     fingerprint: written
                         .get(&table.table_id)
-                        .copied()
+                        .map(|written| written.fingerprint)
                         .or(held)
                         .unwrap_or_default(),
                 }
@@ -169,8 +171,37 @@ impl Replay<'_> {
                 before,
                 ..TableProgress::default()
             },
-            counter: counters.get(&epoch.name).cloned(),
+            counter: counters.get(&epoch.name).map(|column| Counter {
+                column: column.clone(),
+                next: self.next_id(place, table),
+            }),
         }))
+    }
+
+    fn next_id(&self, place: usize, table: &PlannedTable) -> u64 {
+        let known = self.next_ids.get(&place).copied();
+        known.or(table.auto_increment).unwrap_or(1)
+    }
+
+    /// Sets the counters of tables that no rows were written to after a statement changed them.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(in crate::restore) async fn count(&self, session: &mut SqlClient) -> Result<()> {
+        let counters = self.counters().await?;
+        for (place, next) in &self.next_ids {
+            let table = self.plan.tables.get(*place).filter(|t| t.died.is_none());
+            let Some(table) = table.filter(|t| counters.contains_key(&t.name)) else {
+                continue;
+            };
+            let is_written = table.epochs.last().is_some_and(|e| e.version.is_some());
+            if !is_written {
+                let name = table.name.quoted();
+                let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+                session.exec(&alter).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the rows that a statement reads, and proves that they are there.
@@ -195,10 +226,12 @@ impl Replay<'_> {
         }
         let written = Box::pin(write_all(self.writer, works, self.jobs, false)).await?;
         let mut expected = Vec::new();
-        for (id, fingerprint) in written {
+        for (id, written) in written {
+            let fingerprint = written.fingerprint;
             let Some((place, version)) = places.remove(&id) else {
                 continue;
             };
+            self.next_ids.insert(place, written.next_id);
             expected.push(Expected {
                 name: version.name.clone(),
                 version: Some(Arc::clone(&version)),
@@ -219,6 +252,10 @@ impl Replay<'_> {
         let mut places = Vec::new();
         let mut wanted = Vec::new();
         for (place, name) in &statement.rereads {
+            // It may say itself where to go on.
+            if statement.ddl.sets_counter() {
+                self.next_ids.remove(place);
+            }
             places.push(*place);
             wanted.push(Expected {
                 name: name.clone(),

@@ -159,7 +159,7 @@ fn base_entry(bytes: &bytes::Bytes, rows: usize) -> BaseFile {
     }
 }
 
-fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize) -> FileEntry {
+fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize, seqs: (i64, i64)) -> FileEntry {
     FileEntry {
         role: FileRole::Changes,
         table_id: Some(TableId::allocate(1, Seq(1), 0)),
@@ -178,8 +178,8 @@ fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize) -> FileEntry {
         },
         key_min: None,
         key_max: None,
-        seq_first: Seq(1),
-        seq_last: Seq(1),
+        seq_first: Seq(seqs.0),
+        seq_last: Seq(seqs.1),
     }
 }
 
@@ -238,7 +238,10 @@ fn folded_as(
         let groups = 1 + start % 3;
         let count = rows.len();
         let bytes = file(&plan, FileKind::Change, rows, groups);
-        table.change_files.push(change_entry(&bytes, count, groups));
+        let seqs = (start as i64 + 1, (start + segment).min(log.len()) as i64);
+        table
+            .change_files
+            .push(change_entry(&bytes, count, groups, seqs));
         changes.push(Spooled::new(bytes)?);
     }
     let base_file = Spooled::new(base_bytes)?;
