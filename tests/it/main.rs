@@ -13,6 +13,7 @@ mod end_to_end;
 mod fingerprints;
 mod json;
 mod preflight;
+mod random_history;
 mod restore;
 mod row_values;
 mod s3;

@@ -20,6 +20,9 @@ pub(in crate::restore) struct Epoch {
     pub(in crate::restore) through: Seq,
     /// Whether the table is empty before it.
     pub(in crate::restore) is_first: bool,
+    /// Whether it starts from what the base has: always so for the first one, unless the table
+    /// was empty and got another shape.
+    pub(in crate::restore) from_base: bool,
     /// What the table is called when it is written.
     pub(in crate::restore) name: TableName,
     /// The shape of its images, under that name; `None` when the log has none in it.
@@ -31,7 +34,7 @@ pub(in crate::restore) struct Epoch {
 impl Epoch {
     /// The base files that it starts from.
     pub(in crate::restore) fn base_files<'a>(&self, table: &'a PlannedTable) -> &'a [BaseFile] {
-        if self.is_first {
+        if self.from_base {
             &table.base_files
         } else {
             &[]
@@ -55,7 +58,7 @@ impl Epoch {
     pub(super) fn find_version(&mut self, table: &PlannedTable) -> Result<()> {
         let base = self.base_files(table).iter().map(|file| file.version);
         let changes = self.change_files(table).filter_map(|file| file.version);
-        let of_base = (self.is_first && table.base_name.is_some()).then_some(table.version);
+        let of_base = (self.from_base && table.base_name.is_some()).then_some(table.version);
         let mut numbers: Vec<u32> = base.chain(changes).chain(of_base).collect();
         numbers.sort_unstable();
         numbers.dedup();

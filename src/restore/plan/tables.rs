@@ -308,18 +308,21 @@ fn add_epochs(
     incarnation: &Incarnation,
 ) -> Result<()> {
     let mut after = table.exact_from_seq;
-    let mut add = |table: &mut PlannedTable, through: Seq, load_at: Option<Seq>| {
-        let epoch = Epoch {
-            after,
-            through,
-            is_first: table.epochs.is_empty(),
-            name: incarnation.name_at(through).clone(),
-            version: None,
-            load_at,
+    let mut was_altered = false;
+    let mut add =
+        |table: &mut PlannedTable, through: Seq, load_at: Option<Seq>, was_altered: bool| {
+            let epoch = Epoch {
+                after,
+                through,
+                is_first: table.epochs.is_empty(),
+                from_base: table.epochs.is_empty() && !was_altered,
+                name: incarnation.name_at(through).clone(),
+                version: None,
+                load_at,
+            };
+            after = through;
+            table.epochs.push(epoch);
         };
-        after = through;
-        table.epochs.push(epoch);
-    };
     for one in &incarnation.breaks {
         let before = one.seq.prev();
         let has_rows = table.base_rows > 0
@@ -329,11 +332,13 @@ fn add_epochs(
             || incarnation.is_sequence;
         // What the statement brings from elsewhere does not wait for the first row.
         if has_rows || one.partner.is_some() {
-            add(table, before, Some(one.seq));
+            add(table, before, Some(one.seq), was_altered);
+        } else {
+            was_altered = true;
         }
     }
     if table.died.is_none() {
-        add(table, input.cut.seq, None);
+        add(table, input.cut.seq, None, was_altered);
     } else if table.epochs.is_empty() {
         return Err(
             Error::internal("plan restore: rows of a table that nobody needs")

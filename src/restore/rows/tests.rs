@@ -289,6 +289,7 @@ fn epoch(after: usize, through: usize, is_first: bool) -> Epoch {
         after: Seq(after as i64),
         through: Seq(through as i64),
         is_first,
+        from_base: is_first,
         name: TableName::new("db", "t"),
         version: None,
         load_at: None,
