@@ -50,8 +50,8 @@ pub(super) async fn plan(
     filter: &TableFilter,
 ) -> Result<RestorePlan> {
     let log = Log::open(repo, timeline).await?;
-    let found = log.find(target).await?;
-    let base = log.base(&found, target).await?;
+    let mut found = log.find(target).await?;
+    let base = log.base(&mut found, target).await?;
     let base_files = read_files(repo.get_object(&base.files).await?)?;
     let first = base.tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(base.seq).min(base.seq);
@@ -430,7 +430,7 @@ impl<'a> Log<'a> {
     }
 
     /// The newest base that the cut can start from.
-    async fn base(&self, found: &Found, target: &RestoreTarget) -> Result<BaseManifest> {
+    async fn base(&self, found: &mut Found, target: &RestoreTarget) -> Result<BaseManifest> {
         let bases = self.repo.bases(self.timeline.timeline).await?;
         let at_us = match target.moment {
             Moment::Time { at_us } => Some(at_us),
@@ -443,6 +443,20 @@ impl<'a> Log<'a> {
             if at_us.is_none_or(|at_us| at_us >= from_us) {
                 return Ok(base);
             }
+        }
+        // The transactions are the same: only marks stand between the two.
+        let exact = matches!(
+            target.moment,
+            Moment::Gtid(_) | Moment::GtidSet(_) | Moment::Position(_)
+        );
+        for id in bases.iter().filter(|id| exact && id.seq > found.cut.seq) {
+            let base = self.repo.base(*id).await?;
+            if base.gtids != found.cut.gtids || base.gtids.is_empty() {
+                break;
+            }
+            found.cut.seq = base.seq;
+            found.last_entries.clear();
+            return Ok(base);
         }
         let Some(first) = bases.first() else {
             return Err(Error::gap("plan restore: there is no base yet")

@@ -89,9 +89,9 @@ fn seconds(p: &Parts) -> Option<i64> {
     let epoch = chrono::NaiveDate::default();
     let days = date.signed_duration_since(epoch).num_days();
     let seconds = ((days * 24 + p.hour) * 60 + p.minute) * 60 + p.second;
-    (1..=i64::from(u32::MAX))
-        .contains(&seconds)
-        .then_some(seconds)
+    // MariaDB keeps fractions of the first second, MySQL nothing of it; all zeros is the zero date.
+    let is_first = seconds == 0 && p.micros > 0;
+    ((1..=i64::from(u32::MAX)).contains(&seconds) || is_first).then_some(seconds)
 }
 
 /// TIMESTAMP(f): 4 bytes of seconds, big endian; then the fraction.
