@@ -8,7 +8,7 @@ use crate::manifest::{
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
-use crate::source::{SourceIdentity, SqlClient, current_position, read_catalogue};
+use crate::source::{SourceIdentity, SqlClient, current_end, current_position, read_catalogue};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,9 +130,9 @@ impl Writer {
         options: &CaptureOptions,
         clock: &Clock,
     ) -> Result<Writer> {
-        let (position, gtids) = current_position(client).await?;
         let (head, catalogue, format_description) = match &head {
             Some(stored) => {
+                let (_, gtids) = current_end(client).await?;
                 let through = &stored.manifest.gtids_through;
                 continues(through, &gtids)?;
                 let seq = stored.manifest.seq_last;
@@ -144,6 +144,7 @@ impl Writer {
                 )
             }
             None => {
+                let (position, gtids) = current_position(client).await?;
                 let head = Head {
                     seq_last: timeline.seq_first().prev(),
                     sha256: timeline.parent.map(|fork| fork.sha256),

@@ -13,7 +13,7 @@ use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::runtime::{Clock, Stopwatch};
 use crate::source::{
     Checksum, DumpFrom, Endpoint, EventStream, Packet, ReplicaConnection, ReplicaOptions,
-    SourceIdentity, SqlClient, SqlSession, current_position,
+    SourceIdentity, SqlClient, SqlSession, current_end,
 };
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -150,7 +150,7 @@ impl Capture {
             lo_us,
         };
         let read_at_us = self.clock.now_us();
-        let (position, gtids) = current_position(&mut client).await?;
+        let (position, gtids) = current_end(&mut client).await?;
         client.close().await;
         let received = self.gtids_all()?;
         continues(&received, &gtids)?;
@@ -347,15 +347,22 @@ impl Capture {
         if self.batch.in_transaction() {
             return false;
         }
-        if !gtids.is_empty() {
-            return self
+        let at = match connection.assembler.position() {
+            _ if gtids.is_empty() => connection
+                .assembler
+                .position()
+                .unwrap_or(&self.batch.position),
+            _ if self
                 .gtids_all()
-                .is_ok_and(|received| gtids.is_subset(&received));
-        }
-        let at = connection
-            .assembler
-            .position()
-            .unwrap_or(&self.batch.position);
+                .is_ok_and(|received| gtids.is_subset(&received)) =>
+            {
+                return true;
+            }
+            // The GTIDs may be of a moment after the position: what came between need not be
+            // waited for. Only this connection's positions are of this server's files.
+            Some(at) => at,
+            None => return false,
+        };
         matches!(
             at.order(position),
             Some(Ordering::Equal | Ordering::Greater)
