@@ -7,11 +7,10 @@
 use super::decode::{Layout, signed, unsigned, variable_length};
 use super::encode::{int_type, variable_length_bytes};
 use super::jsonb;
-use super::number::{push_double, typed_unsigned};
+use super::number::{push_double, push_int, push_uint, typed_unsigned};
 use super::text::{push_separator, push_string};
 use super::tree::key_order;
 use super::{DEPTH_MAX, JsonTree, SMALL_BYTES_MAX};
-use std::fmt::Write;
 
 /// Whether `encode(from_text(to_text(decode(image)))) == image`.
 #[must_use]
@@ -145,13 +144,8 @@ impl Walk<'_> {
         if kind == jsonb::UINT16 || kind == jsonb::UINT32 || int_type(value) != kind {
             return None;
         }
-        self.print_int(value);
+        push_int(value, self.out);
         Some(if kind == jsonb::INT32 { 4 } else { 0 })
-    }
-
-    fn print_int(&mut self, value: i64) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.out, "{value}");
     }
 
     /// Prints a scalar at the start of `bytes`; returns the bytes it takes.
@@ -177,7 +171,7 @@ impl Walk<'_> {
                 if int_type(value) != kind || text_is_unsigned {
                     return None;
                 }
-                self.print_int(value);
+                push_int(value, self.out);
                 Some(width)
             }
             jsonb::UINT64 => {
@@ -185,7 +179,7 @@ impl Walk<'_> {
                 if !matches!(typed_unsigned(value), JsonTree::Uint(_)) {
                     return None;
                 }
-                let _ = write!(self.out, "{value}");
+                push_uint(value, self.out);
                 Some(8)
             }
             jsonb::DOUBLE => {

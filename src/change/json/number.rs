@@ -8,9 +8,14 @@ use std::fmt::Write;
 /// server switches to scientific notation (`MAX_DECPT_FOR_F_FORMAT`, `DBL_DIG`).
 const FIXED_POINT_MAX: i32 = 15;
 
+/// Digits behind the point up to which a short decimal is looked for.
+const SHORT_FRACTION: usize = 4;
+
 /// Appends a finite double in the server's form: the shortest digits that lead back to the same
 /// bits, laid out by the rules of `my_gcvt`, with `.0` where neither a point nor an exponent
 /// would tell it from an integer.
+///
+/// Most doubles in documents are short decimals: these are found without a search.
 ///
 /// Among equally short and equally near digits the server takes the even one (2^-25 ends in
 /// ..312, not ..313). So does Ryu; the formatter of the standard library does not.
@@ -18,8 +23,15 @@ pub(super) fn push_double(value: f64, out: &mut String) {
     if value.is_sign_negative() {
         out.push('-');
     }
+    if !push_short(value.abs(), out) {
+        push_searched(value.abs(), out);
+    }
+}
+
+/// Appends any finite double that is not negative, by a search for its shortest digits.
+fn push_searched(value: f64, out: &mut String) {
     let mut buffer = ryu::Buffer::new();
-    let text = buffer.format_finite(value.abs());
+    let text = buffer.format_finite(value);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -39,6 +51,47 @@ pub(super) fn push_double(value: f64, out: &mut String) {
         "" => out.push_str("0.0"),
         significant => push_laid_out(significant, point, out),
     }
+}
+
+/// Appends a double that is a decimal of at most 15 digits with at most [`SHORT_FRACTION`] behind
+/// the point; false for any other. Two decimals of so few digits are never the same double, so the
+/// one that is found is the shortest; and the quotient of two numbers that doubles hold exactly is
+/// the double nearest to the decimal.
+fn push_short(value: f64, out: &mut String) -> bool {
+    const DIGITS_BOUND: f64 = 1e15;
+    let mut scale = 1_u64;
+    for places in 0..=SHORT_FRACTION {
+        let scaled = (value * scale as f64).round();
+        if scaled >= DIGITS_BOUND {
+            return false;
+        }
+        if scaled / scale as f64 == value {
+            let digits = scaled as u64;
+            push_uint(digits / scale, out);
+            out.push('.');
+            if places == 0 {
+                out.push('0');
+                return true;
+            }
+            let mut buffer = itoa::Buffer::new();
+            let fraction = buffer.format(digits % scale);
+            (fraction.len()..places).for_each(|_| out.push('0'));
+            out.push_str(fraction);
+            return true;
+        }
+        scale *= 10;
+    }
+    false
+}
+
+/// Appends an integer.
+pub(super) fn push_int(value: i64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(value));
+}
+
+/// Appends an integer that is not negative.
+pub(super) fn push_uint(value: u64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// Lays out `0.digits * 10^point`.
@@ -111,4 +164,56 @@ pub(super) fn double_of_token(token: &str) -> Result<f64> {
 /// A token for an error message, cut to a bounded length.
 fn shortened(token: &str) -> &str {
     token.get(..40).unwrap_or(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn both(value: f64) {
+        let (mut short, mut searched) = (String::new(), String::new());
+        if push_short(value, &mut short) {
+            push_searched(value, &mut searched);
+            assert_eq!(short, searched, "{value:e}");
+        }
+    }
+
+    #[test]
+    fn short_decimals_print_as_the_search_prints_them() {
+        for value in [
+            0.0,
+            1.5,
+            0.1 + 0.2,
+            1e-4,
+            0.00012,
+            999_999_999_999_999.0,
+            1e15,
+            1e22,
+            99_999_999_999.999_9,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+        ] {
+            both(value);
+        }
+        let mut out = String::new();
+        assert!(push_short(100_000.5, &mut out) && push_short(10.0625, &mut out));
+        assert_eq!(out, "100000.510.0625");
+        assert!(!push_short(0.1 + 0.2, &mut out) && !push_short(1e15, &mut out));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_short_way_agrees_with_the_search(digits in 0_u64..2_000_000_000_000_000, scale in 0_i32..8, bits in any::<u64>()) {
+            both(digits as f64 / 10_f64.powi(scale));
+            let any = f64::from_bits(bits).abs();
+            if any.is_finite() {
+                both(any);
+            }
+            // Neighbours of short decimals.
+            both(f64::from_bits((digits as f64 / 10_f64.powi(scale)).to_bits() + 1));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Tree -> the text the server prints (`CAST(j AS CHAR)`, SELECT).
 
 use super::JsonTree;
-use super::number::push_double;
+use super::number::{push_double, push_int, push_uint};
 use crate::schema::wire;
 use base64::Engine;
 use std::fmt::Write;
@@ -24,9 +24,8 @@ fn push_tree(tree: &JsonTree, out: &mut String) {
         JsonTree::Null => out.push_str("null"),
         JsonTree::Bool(true) => out.push_str("true"),
         JsonTree::Bool(false) => out.push_str("false"),
-        // Writing to a String cannot fail.
-        JsonTree::Int(value) => drop(write!(out, "{value}")),
-        JsonTree::Uint(value) => drop(write!(out, "{value}")),
+        JsonTree::Int(value) => push_int(*value, out),
+        JsonTree::Uint(value) => push_uint(*value, out),
         JsonTree::Double(value) => push_double(*value, out),
         JsonTree::String(text) => push_string(text, out),
         JsonTree::Decimal(decimal) => out.push_str(decimal.text()),
@@ -89,6 +88,7 @@ pub(super) fn push_string(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
+            // Writing to a String cannot fail.
             control => drop(write!(out, "\\u{:04x}", u32::from(control))),
         }
         rest = chars.as_str();
