@@ -209,7 +209,7 @@ impl OpenTransaction {
             sequence_number: Some(self.begin.sequence_number),
             status_vars: None,
             events: None,
-            raw: Some(Bytes::copy_from_slice(self.raw.bytes())),
+            raw: Some(self.raw.take()),
             detail: None,
         }
     }

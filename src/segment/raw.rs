@@ -21,6 +21,8 @@ const CUT: u8 = 1;
 /// Where the length of an event stands in its header.
 const EVENT_LENGTH: std::ops::Range<usize> = 9..13;
 const CHECKSUM_BYTES: usize = 4;
+/// Room for the small records that follow a large one: to grow for them would copy it.
+const SMALL_RECORDS_BYTES: usize = 512;
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct RawWriter {
 impl RawWriter {
     /// Appends a whole event.
     pub fn verbatim(&mut self, event: &[u8]) {
+        self.bytes.reserve(event.len() + SMALL_RECORDS_BYTES);
         self.bytes.push(VERBATIM);
         put_uvarint(&mut self.bytes, event.len() as u64);
         self.bytes.extend_from_slice(event);
@@ -64,10 +67,15 @@ impl RawWriter {
         &self.bytes
     }
 
-    /// The records, leaving none.
+    /// The records, leaving none; they are copied only where their buffer is much too large for
+    /// them.
     #[must_use]
     pub fn take(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.bytes))
+        let bytes = std::mem::take(&mut self.bytes);
+        match bytes.capacity() - bytes.len() <= bytes.len() / 8 {
+            true => Bytes::from(bytes),
+            false => Bytes::copy_from_slice(&bytes),
+        }
     }
 
     /// Forgets all records, keeping the room.

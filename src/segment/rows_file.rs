@@ -2,8 +2,9 @@
 
 use super::file::{ReadOptions, TINY_ROWS, TableBatches, open_metadata, read_batches};
 use crate::error::{Error, Result, Wrap};
+use arrow_array::builder::GenericByteBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{ByteArrayType, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 pub(super) const BATCH_ROWS: usize = 8_192;
 /// or at this many bytes of variable length.
 pub(super) const BATCH_BYTES: usize = 8 << 20;
+
+/// A file of few rows is tiny only below this: a transaction may bring megabytes of its own.
+const TINY_BYTES: usize = 1 << 20;
 
 /// No batch may hold more: Arrow's offsets are 32-bit.
 pub(super) const ROW_BYTES_MAX: usize = i32::MAX as usize;
@@ -54,6 +58,7 @@ pub(super) struct RowsFileWriter {
     held: Vec<RecordBatch>,
     writer: Option<ArrowWriter<Vec<u8>>>,
     rows: usize,
+    bytes_held: usize,
 }
 
 impl RowsFileWriter {
@@ -65,6 +70,7 @@ impl RowsFileWriter {
             held: Vec::new(),
             writer: None,
             rows: 0,
+            bytes_held: 0,
         }
     }
 
@@ -78,8 +84,9 @@ impl RowsFileWriter {
                 .write(&batch)
                 .wrap(|| Error::internal("write Parquet file")),
             None => {
+                self.bytes_held += batch.get_array_memory_size();
                 self.held.push(batch);
-                if self.rows >= TINY_ROWS {
+                if !self.is_tiny() {
                     self.open()?;
                 }
                 Ok(())
@@ -87,9 +94,13 @@ impl RowsFileWriter {
         }
     }
 
+    fn is_tiny(&self) -> bool {
+        self.rows < TINY_ROWS && self.bytes_held < TINY_BYTES
+    }
+
     fn properties(&self) -> Result<WriterProperties> {
         let builder = WriterProperties::builder().set_dictionary_enabled(false);
-        if self.rows < TINY_ROWS {
+        if self.is_tiny() {
             return Ok(builder
                 .set_compression(Compression::SNAPPY)
                 .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -149,6 +160,24 @@ pub(super) fn open(bytes: Bytes, columns: &[ColumnSpec]) -> Result<TableBatches>
         ..ReadOptions::default()
     };
     read_batches(bytes, &metadata, &options)
+}
+
+/// A column of bytes or text, given value by value; room is made for all of them at once.
+pub(super) fn bytes_array<'a, T>(
+    values: impl Iterator<Item = Option<&'a T::Native>> + Clone,
+) -> ArrayRef
+where
+    T: ByteArrayType,
+    T::Native: 'a,
+{
+    let (mut rows, mut bytes) = (0, 0);
+    for value in values.clone() {
+        rows += 1;
+        bytes += value.map_or(0, |v| AsRef::<[u8]>::as_ref(v).len());
+    }
+    let mut builder = GenericByteBuilder::<T>::with_capacity(rows, bytes);
+    values.for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
 }
 
 /// Access to a batch by column name.

@@ -2,14 +2,14 @@
 
 use super::file::TableBatches;
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView, instant,
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
+    bytes_array, instant,
 };
 use crate::change::StatementKind;
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use arrow_array::{
-    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow_array::types::{BinaryType, Utf8Type};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -143,15 +143,14 @@ fn arrays(rows: &[StatementRow]) -> Vec<ArrayRef> {
         Arc::new(rows.iter().map(of).collect::<Int64Array>())
     };
     let bytes = |of: fn(&StatementRow) -> &Bytes| -> ArrayRef {
-        let all = rows.iter().map(|row| Some(of(row).as_ref()));
-        Arc::new(all.collect::<BinaryArray>())
+        bytes_array::<BinaryType>(rows.iter().map(|row| Some(of(row).as_ref())))
     };
     let kinds = rows.iter().map(|row| Some(kind_name(row.kind)));
     let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.header_us)).collect();
     vec![
         int(|r| Some(r.seq.0)),
         int(|r| Some(r.ordinal)),
-        Arc::new(kinds.collect::<StringArray>()),
+        bytes_array::<Utf8Type>(kinds),
         bytes(|r| &r.default_db),
         bytes(|r| &r.text),
         int(|r| r.charset.map(i64::from)),

@@ -4,15 +4,15 @@
 
 use super::file::TableBatches;
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView, instant,
+    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
+    bytes_array, instant,
 };
 use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Gtid, Seq, Tag};
 use arrow_array::builder::FixedSizeBinaryBuilder;
-use arrow_array::{
-    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow_array::types::{BinaryType, Utf8Type};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -243,11 +243,10 @@ fn arrays(rows: &[TransactionRow]) -> Vec<ArrayRef> {
         Arc::new(times.with_timezone("UTC"))
     };
     let text = |of: fn(&TransactionRow) -> Option<&str>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<StringArray>())
+        bytes_array::<Utf8Type>(rows.iter().map(of))
     };
     let bytes = |of: fn(&TransactionRow) -> Option<&Bytes>| -> ArrayRef {
-        let all = rows.iter().map(|row| of(row).map(|b| b.as_ref()));
-        Arc::new(all.collect::<BinaryArray>())
+        bytes_array::<BinaryType>(rows.iter().map(|row| of(row).map(|b| b.as_ref())))
     };
     vec![
         int(|r| Some(r.seq.0)),

@@ -69,6 +69,29 @@ fn there_and_back(rows: &[TransactionRow]) -> Vec<TransactionRow> {
     reader.collect::<Result<_>>().expect("rows")
 }
 
+/// MariaDB logs statements beside rows: few transactions may bring many megabytes.
+#[test]
+fn few_large_rows_are_compressed_as_many_small_ones() {
+    use crate::segment::file::open_metadata;
+    use parquet::basic::Compression;
+    let codec = |raw_bytes: usize| {
+        let mut writer = TransactionsWriter::new();
+        for seq in 1..4 {
+            let raw = Some(Bytes::from(vec![seq as u8; raw_bytes]));
+            let row = TransactionRow {
+                raw,
+                ..mark(seq, EntryKind::Idle)
+            };
+            writer.push(&row).expect("push");
+        }
+        let bytes = writer.finish().expect("finish");
+        let metadata = open_metadata(&bytes).expect("open");
+        metadata.metadata().row_group(0).column(0).compression()
+    };
+    assert_eq!(codec(100), Compression::SNAPPY);
+    assert!(matches!(codec(1 << 20), Compression::ZSTD(_)));
+}
+
 #[test]
 fn transactions_come_back() {
     let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
