@@ -14,7 +14,7 @@ CREATE TABLE bench.hot (id INT PRIMARY KEY, hits BIGINT NOT NULL, seen TIMESTAMP
 
 fn total() -> u64 {
     let given = std::env::var("TIDELOG_BENCH_ROWS").ok();
-    given.map_or(300_000, |n| {
+    given.map_or(1_200_000, |n| {
         n.parse().expect("TIDELOG_BENCH_ROWS is a number")
     })
 }

@@ -1,8 +1,8 @@
 //! The comparison table: tidelog beside its peers, on the same data, in one run.
 //!
 //! `make bench`. A claim is a ratio to a peer measured a moment before on the same machine; the
-//! absolute figures drift. `TIDELOG_BENCH_ROWS` sets the number of rows (300,000 by default). The
-//! table is printed and written as JSON to `target/bench.json`.
+//! absolute figures drift. `TIDELOG_BENCH_ROWS` sets the number of rows (1,200,000 by default: with
+//! fewer, capture is mostly its start). The table is printed and written as JSON to `target/bench.json`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod load;
