@@ -69,6 +69,8 @@ pub(crate) struct Batch {
     by_shape: HashMap<ShapeKey, u32>,
     by_version: HashMap<(String, u32), u32>,
     bytes: usize,
+    /// Bytes of the transactions' own copies of what is not row images.
+    raw_bytes: usize,
     open: Option<OpenTransaction>,
     cells: Vec<Option<std::ops::Range<u32>>>,
 }
@@ -127,6 +129,7 @@ impl Batch {
             by_shape: HashMap::new(),
             by_version: HashMap::new(),
             bytes: 0,
+            raw_bytes: 0,
             open: None,
             cells: Vec::new(),
         }
@@ -152,9 +155,9 @@ impl Batch {
         self.bytes
     }
 
-    /// Bytes of memory held: events and index.
+    /// Bytes of memory held: events, what was copied from them, and index.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + self.tables.iter().map(|t| t.index.memory()).sum::<usize>()
+        self.bytes + self.raw_bytes + self.tables.iter().map(|t| t.index.memory()).sum::<usize>()
     }
 
     /// Adds a log entry that is no transaction.
@@ -340,8 +343,9 @@ impl Batch {
         if open.ddl {
             self.forget_shapes();
         }
-        self.transactions
-            .push(open.finish(commit, seq, time, received_us));
+        let row = open.finish(commit, seq, time, received_us);
+        self.raw_bytes += row.raw.as_ref().map_or(0, Bytes::len);
+        self.transactions.push(row);
         self.position = commit.end.clone();
         Ok(())
     }

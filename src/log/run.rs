@@ -1,11 +1,13 @@
 //! Capture as a whole: a writer, one connection after the other, an orderly end.
 
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
-use super::session::{Capture, Ended};
-use crate::error::Result;
+use super::session::{Capture, Ended, SERVER_IDS};
+use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Shutdown, ids::random_u64};
-use crate::source::{Endpoint, SourceNeeds, SqlClient, SqlSession, check_source};
+use crate::source::{
+    DumpRefusal, Endpoint, SILENT_START, SourceNeeds, SqlClient, SqlSession, check_source,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -63,11 +65,17 @@ pub async fn run(
     let mut capture = open(repository, endpoint, options, clock).await?;
     capture.announce(&control);
     let mut failures = 0_u32;
+    let mut collisions = 0_u32;
     loop {
         let received = capture.received();
         let error = match capture.session(endpoint, &mut control).await {
             Ended::Done(end) => return Ok(end),
             Ended::Stream(error) if error.kind().is_retryable() => error,
+            // A connection of our own that the source had not given up yet looks the same once.
+            Ended::Stream(error) if is_collision(&error) && collisions == 0 => {
+                collisions += 1;
+                error
+            }
             Ended::Commit(error) if error.kind().is_retryable() => {
                 tracing::warn!(error = %error.report(), "commit failed, capture starts again from the head");
                 if pause(failures, &mut control).await {
@@ -80,17 +88,24 @@ pub async fn run(
             }
             Ended::Stream(error) | Ended::Commit(error) => return Err(error),
         };
-        failures = if capture.received() > received {
-            0
+        if error.get(SILENT_START).is_some() {
+            capture.change_server_id();
+        }
+        if capture.received() > received {
+            (failures, collisions) = (0, 0);
         } else {
-            failures + 1
-        };
+            failures += 1;
+        }
         tracing::warn!(error = %error.report(), failures, "stream broke, connecting again");
         if pause(failures, &mut control).await {
             capture.close(&control).await?;
             return Ok(CaptureEnd::Stopped);
         }
     }
+}
+
+fn is_collision(error: &Error) -> bool {
+    error.get("refusal") == Some(DumpRefusal::Collision.name())
 }
 
 async fn open(
@@ -149,14 +164,14 @@ async fn pause(failures: u32, control: &mut CaptureControl) -> bool {
     }
 }
 
-/// A stable identity as a replica: the repository's own id as uuid, and a server id from it that
-/// a human is unlikely to have chosen.
+/// A stable identity as a replica: the repository's own id as uuid, and the first of sixteen server
+/// ids from it that a human is unlikely to have chosen.
 fn replica_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) {
     if server_id != 0 {
         return (server_id, repository);
     }
     let low = u32::try_from(repository.as_u128() & 0x3fff_ffff).unwrap_or_default();
-    (0x4000_0000 | low, repository)
+    (0x4000_0000 | (low & !SERVER_IDS), repository)
 }
 
 #[cfg(test)]
@@ -166,7 +181,9 @@ mod tests {
     #[test]
     fn the_replica_identity_is_stable_and_out_of_the_way() {
         let repository = Uuid::from_u128(7);
-        assert_eq!(replica_identity(repository, 0), (0x4000_0007, repository));
+        assert_eq!(replica_identity(repository, 0), (0x4000_0000, repository));
+        let other = Uuid::from_u128(0x1234_5678);
+        assert_eq!(replica_identity(other, 0).0, 0x5234_5670);
         assert_eq!(replica_identity(repository, 9), (9, repository));
     }
 }

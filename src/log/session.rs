@@ -26,6 +26,9 @@ const COVER_MARGIN_US: i64 = 2_000_000;
 /// Packets handled between two looks at timers and signals.
 const PACKETS_AT_ONCE: usize = 2_048;
 
+/// Server ids of a repository differ in these bits.
+pub(super) const SERVER_IDS: u32 = 0xf;
+
 /// Everything between the stream and the committer; lives through reconnects.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -128,6 +131,15 @@ impl Capture {
         self.progress.transactions
     }
 
+    /// Takes the next server id of those that belong to this repository: a server that still
+    /// waits for an earlier connection of the same id answers with nothing at all.
+    pub(super) fn change_server_id(&mut self) {
+        if self.options.server_id == 0 {
+            let (id, _) = &mut self.replica;
+            *id = (*id & !SERVER_IDS) | (id.wrapping_add(1) & SERVER_IDS);
+        }
+    }
+
     /// Commits what is whole.
     pub(super) async fn close(&mut self, control: &CaptureControl) -> Result<()> {
         match self.finish(CaptureEnd::Stopped, control).await {
@@ -161,7 +173,10 @@ impl Capture {
         let (server_id, uuid) = self.replica;
         let mut replica = ReplicaOptions::new(server_id, uuid);
         replica.heartbeat = self.options.heartbeat;
-        let connection = ReplicaConnection::connect(endpoint, &replica).await?;
+        let mut connection = ReplicaConnection::connect(endpoint, &replica).await?;
+        // Behind a proxy two connections may reach two servers.
+        let reached = connection.identity().await?;
+        self.identity.require_same_server(&reached)?;
         if connection.checksum() == Checksum::None {
             return Err(Error::config("start dump: the source writes no checksums")
                 .hint("SET GLOBAL binlog_checksum = CRC32 on the source"));

@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 
 /// Statement text that one transaction holds.
 const TRANSACTION_BYTES: usize = 12 << 20;
+/// What a packet needs beside the statement's text.
+const STATEMENT_ROOM: usize = 64;
 /// Finished statements that wait for the connection.
 const STATEMENTS_WAITING: usize = 3;
 /// Change files fetched in one call: bytes and number.
@@ -135,7 +137,7 @@ impl Writer {
         let progress = work.progress;
         let options = StatementOptions {
             stamp: self.target.stamp(&self.clock),
-            packet_bytes_max: self.target.packet_bytes_max,
+            packet_bytes_max: self.target.packet_bytes_max(),
             skip: progress.rows_done,
         };
         let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
@@ -147,7 +149,22 @@ impl Writer {
         });
         let mut now = progress;
         let mut open_bytes = 0;
+        // Another job may have made room since this session began.
+        let session = "SELECT @@session.max_allowed_packet";
+        let session = client.query_string(session).await?;
+        let mut packet = session.and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
         while let Some(statement) = receiver.recv().await {
+            let needed = statement.sql.len() + STATEMENT_ROOM;
+            if needed > packet {
+                if open_bytes > 0 {
+                    commit(client, &table.table_id, is_last.then_some(&now)).await?;
+                    open_bytes = 0;
+                }
+                let room = self.target.make_room(needed).await;
+                room.map_err(|e| e.field("table", &work.epoch.name))?;
+                *client = self.target.connect_writer(&self.clock).await?;
+                packet = self.target.packet_bytes_max();
+            }
             if open_bytes == 0 {
                 client.exec("BEGIN").await?;
             }

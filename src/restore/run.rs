@@ -51,15 +51,29 @@ impl<'a> Restore<'a> {
         let timeline = load::timeline(self.repo, self.options.timeline).await?;
         let opened = Target::open(self.endpoint, timeline.flavor, &mut self.notes).await;
         let (mut target, mut client) = opened?;
-        let unfinished = self.unfinished(&mut client, &timeline).await?;
-        let plan = self.plan(&timeline, unfinished.as_ref()).await?;
-        let zone = target.take_time_zone(&mut client, &plan.source, &mut self.notes);
+        let done = Box::pin(self.restore(&timeline, &mut target, &mut client)).await;
+        let left = target.leave(&mut client).await;
+        client.close().await;
+        let report = done?;
+        left?;
+        Ok(report)
+    }
+
+    async fn restore(
+        mut self,
+        timeline: &Timeline,
+        target: &mut Target,
+        client: &mut SqlClient,
+    ) -> Result<RestoreReport> {
+        let unfinished = self.unfinished(client, timeline).await?;
+        let plan = self.plan(timeline, unfinished.as_ref()).await?;
+        let zone = target.take_time_zone(client, &plan.source, &mut self.notes);
         zone.await?;
         let objects = Objects::choose(&plan, &self.options.filter);
         refuse_undefined(&plan, &objects)?;
         let state = match unfinished {
             Some(state) => state,
-            None => self.begin(&mut client, &timeline, &plan, &objects).await?,
+            None => self.begin(client, timeline, &plan, &objects).await?,
         };
         let compute = Compute::per_core();
         let writer = Writer {
@@ -81,19 +95,16 @@ impl<'a> Restore<'a> {
             holdings: BTreeMap::new(),
             next_ids: BTreeMap::new(),
         };
-        self.schema(&mut client, &mut replay, &objects, &state)
-            .await?;
-        let written = self.rows(&mut client, &mut replay, &state).await?;
+        self.schema(client, &mut replay, &objects, &state).await?;
+        let written = self.rows(client, &mut replay, &state).await?;
         if plan.statements.is_empty() {
-            self.objects(&target, &objects, &state).await?;
+            self.objects(target, &objects, &state).await?;
         }
         let expected = replay.expected(&written);
         replay.reader.verify(expected.clone()).await?;
-        self.drop_helpers(&mut client, &plan).await?;
-        self.gtids(&mut client, &target, &plan, state.pristine)
-            .await?;
-        progress::end(&mut client).await?;
-        client.close().await;
+        self.drop_helpers(client, &plan).await?;
+        self.gtids(client, target, &plan, state.pristine).await?;
+        progress::end(client).await?;
         Ok(self.report(plan, &expected))
     }
 

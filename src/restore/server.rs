@@ -5,6 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
 use crate::runtime::Clock;
 use crate::source::{Endpoint, SqlClient, SqlSession};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Server id in the headers of made events.
 const SERVER_ID: u32 = 1;
@@ -18,14 +20,32 @@ pub(super) struct Target {
     pub(super) flavor: Flavor,
     /// Version text.
     pub(super) version: String,
-    /// `max_allowed_packet`.
-    pub(super) packet_bytes_max: usize,
+    /// `max_allowed_packet`, shared by all jobs.
+    packet: Arc<Packet>,
     /// Whether sessions may keep out of the binlog.
     pub(super) quiet: bool,
     /// Time zone in which the source ran statements that do not say theirs.
     time_zone: String,
     /// Statements that set every session's neutral state.
     session: Vec<String>,
+}
+
+/// `max_allowed_packet` of a target.
+#[derive(Debug)]
+struct Packet {
+    /// Its own.
+    own: usize,
+    /// In force.
+    now: AtomicUsize,
+}
+
+impl Packet {
+    fn new(own: usize) -> Packet {
+        Packet {
+            own,
+            now: AtomicUsize::new(own),
+        }
+    }
 }
 
 impl Target {
@@ -58,7 +78,7 @@ impl Target {
             endpoint: endpoint.clone(),
             flavor,
             version: client.version().to_owned(),
-            packet_bytes_max: packet.unwrap_or(4 << 20),
+            packet: Arc::new(Packet::new(packet.unwrap_or(4 << 20))),
             quiet: false,
             time_zone: "+00:00".to_owned(),
             session: neutral_session(flavor),
@@ -107,6 +127,52 @@ impl Target {
             )),
         }
         Ok(())
+    }
+
+    /// Longest statement that new sessions take.
+    pub(super) fn packet_bytes_max(&self) -> usize {
+        self.packet.now.load(Ordering::Relaxed)
+    }
+
+    /// Makes room for a longer statement in sessions opened from now on.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the account may not: with the
+    /// statement that does it.
+    pub(super) async fn make_room(&self, bytes: usize) -> Result<()> {
+        let wanted = bytes.div_ceil(1 << 20) << 20;
+        if wanted <= self.packet_bytes_max() {
+            return Ok(());
+        }
+        let mut client = self.connect().await?;
+        let sql = format!("SET GLOBAL max_allowed_packet = {wanted}");
+        let raised = client.exec(&sql).await;
+        client.close().await;
+        raised.map_err(|e| match e.kind() {
+            ErrorKind::Unavailable => e,
+            _ => Error::incompatible("write row: it is larger than the target accepts")
+                .field("max_allowed_packet", self.packet_bytes_max())
+                .source(e)
+                .hint(format!(
+                    "run on the target: {sql}, then restore with --resume"
+                )),
+        })?;
+        self.packet.now.fetch_max(wanted, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the target its own `max_allowed_packet` back.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(super) async fn leave(&self, client: &mut SqlClient) -> Result<()> {
+        let own = self.packet.own;
+        if self.packet_bytes_max() == own {
+            return Ok(());
+        }
+        client
+            .exec(&format!("SET GLOBAL max_allowed_packet = {own}"))
+            .await
     }
 
     /// Time zone in which the source ran statements that do not say theirs.

@@ -12,6 +12,8 @@ use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// No `max_allowed_packet` can be larger.
+const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Text of a statement is aimed at this length.
 const STATEMENT_BYTES: usize = 1_400_000;
 
@@ -20,7 +22,7 @@ const STATEMENT_BYTES: usize = 1_400_000;
 pub(super) struct StatementOptions {
     /// What the events' headers say.
     pub(super) stamp: Stamp,
-    /// `max_allowed_packet` of the target.
+    /// `max_allowed_packet` of the target; a statement of one row may be longer.
     pub(super) packet_bytes_max: usize,
     /// Rows of the epoch that the target has already, from an earlier run of the same restore.
     pub(super) skip: u64,
@@ -145,15 +147,14 @@ impl<'a> Sender<'a> {
             .builder
             .statement_bytes_with(image.len())
             .saturating_add(64);
-        if needed > limit {
-            return Err(Error::incompatible("write row: it is larger than the target accepts")
-                .field("table", &self.version.name)
-                .field("row_bytes", image.len())
-                .field("max_allowed_packet", limit)
-                .hint(format!(
-                    "run on the target: SET GLOBAL max_allowed_packet = {}, then restore with --resume",
-                    needed.div_ceil(1 << 20) << 20
-                )));
+        if needed > PACKET_BYTES_MAX {
+            return Err(Error::incompatible(
+                "write row: it is larger than any server accepts in a statement",
+            )
+            .field("table", &self.version.name)
+            .field("row_bytes", image.len())
+            .field("max_allowed_packet", PACKET_BYTES_MAX)
+            .hint("restore without this table, and fetch it from the Parquet files"));
         }
         self.builder.push(image);
         self.seen += 1;

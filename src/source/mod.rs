@@ -46,4 +46,4 @@ pub use snapshot::{
     RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
 };
 pub use sql::{SessionNames, SqlClient, SqlSession, sql_error};
-pub use stream::{EventStream, Packet};
+pub use stream::{EventStream, Packet, SILENT_START};

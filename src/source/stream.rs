@@ -27,6 +27,9 @@ pub struct Packet {
     pub semi_sync_ack: Option<bool>,
 }
 
+/// Field of the error of a dump that was accepted and never sent a packet.
+pub const SILENT_START: &str = "silent_start";
+
 /// The events a source sends; dropping it closes the connection, which is how a dump ends.
 #[derive(Debug)]
 pub struct EventStream {
@@ -44,7 +47,10 @@ impl EventStream {
         checksum: Checksum,
     ) -> Result<Self> {
         wire.set_silence_max(options.first_packet_timeout);
-        let payload = wire.next().await?;
+        let payload = wire.next().await.map_err(|e| match e.get("silence_ms") {
+            Some(_) => e.field(SILENT_START, "the dump was accepted and nothing came"),
+            None => e,
+        })?;
         wire.set_silence_max(options.heartbeat.saturating_mul(2));
         let mut stream = EventStream {
             wire,

@@ -316,7 +316,25 @@ async fn a_row_too_large_for_the_target_is_named_and_resumed() {
         )
         .await;
         setup.base().await;
-        setup.restore(&["--latest"]).refused(
+        let mut target = setup.target.conn().await;
+        let grants = match flavor {
+            Flavor::MySql => {
+                "GRANT ALL ON *.* TO small@'%'; \
+                 REVOKE SYSTEM_VARIABLES_ADMIN, SUPER ON *.* FROM small@'%'"
+            }
+            Flavor::MariaDb => {
+                "GRANT ALL ON *.* TO small@'%'; \
+                 REVOKE SUPER, CONNECTION ADMIN, REPLICATION MASTER ADMIN, \
+                 REPLICATION SLAVE ADMIN ON *.* FROM small@'%'"
+            }
+        };
+        exec(&mut target, "CREATE USER small@'%' IDENTIFIED BY 'tidelog'").await;
+        for grant in grants.split(';') {
+            exec(&mut target, grant).await;
+        }
+        let small = setup.target.account_url().replacen("tidelog:", "small:", 1);
+        let repo = setup.repo.as_str();
+        cli::restore(&["--latest", "--repo", repo, "--target", &small]).refused(
             1,
             &[
                 "table=d.t",
@@ -324,9 +342,10 @@ async fn a_row_too_large_for_the_target_is_named_and_resumed() {
                 "SET GLOBAL max_allowed_packet = 2097152",
             ],
         );
-        let mut target = setup.target.conn().await;
-        exec(&mut target, "SET GLOBAL max_allowed_packet = 2097152").await;
+        // An account that may makes room for the time of the restore.
         setup.restore(&["--latest", "--resume"]).success();
+        let packet: u64 = query_one(&mut target, "SELECT @@global.max_allowed_packet").await;
+        assert_eq!(packet, 1 << 20, "{flavor}");
         setup.compare(&["d"], "resumed with a larger packet").await;
     }
 }
