@@ -94,7 +94,7 @@ async fn every_refusal_is_one_clear_error() {
         let setup = Setup::new(flavor).await;
         moments(&setup);
         target_in_use(&setup).await;
-        ddl_is_a_barrier(&setup).await;
+        unknown_effects_are_a_barrier(&setup).await;
         another_source(&setup);
         damaged_objects(&setup);
     }
@@ -155,16 +155,18 @@ async fn target_in_use(setup: &Setup) {
     );
 }
 
-/// DDL after the base: capture goes on, status shows it, a restore across it is refused, one to
-/// just before it works.
-async fn ddl_is_a_barrier(setup: &Setup) {
+/// DDL whose effect on rows the log does not say: capture goes on, status shows it, a restore
+/// across it is refused, one to just before it works.
+async fn unknown_effects_are_a_barrier(setup: &Setup) {
     let mut conn = setup.source.conn().await;
     exec_all(
         &mut conn,
         &[
             "INSERT INTO d.t VALUES (3, 'three', 3)",
-            "ALTER TABLE d.t ADD COLUMN w INT",
-            "INSERT INTO d.t VALUES (4, 'x', 4, 4)",
+            "CREATE TABLE d.keyless (a INT)",
+            "INSERT INTO d.keyless VALUES (1), (2)",
+            "ALTER TABLE d.keyless ADD COLUMN w INT AUTO_INCREMENT UNIQUE",
+            "INSERT INTO d.t VALUES (4, 'x', 4)",
         ],
     )
     .await;
