@@ -1,7 +1,8 @@
 //! Restores across DDL: statements after the base are run again between the rows, on both
 //! flavors, at every moment between them, rows and definitions compared.
 
-use crate::restore::{Setup, moment};
+use crate::restore::moment;
+use crate::support::setup::Setup;
 use crate::support::fingerprint::{Fingerprint, assert_same, definitions, fingerprint};
 use crate::support::server::FLAVORS;
 use crate::support::sql::{exec, exec_all, query_one};

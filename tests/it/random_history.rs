@@ -3,7 +3,8 @@
 //! `TIDELOG_TEST_SEED` repeats one history, `TIDELOG_TEST_SEEDS` runs that many fresh ones
 //! (`make soak`); without them, the seeds below run. A seed that fails becomes one of them.
 
-use crate::restore::{Setup, moment};
+use crate::restore::moment;
+use crate::support::setup::Setup;
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
 use crate::support::sql::exec;
 use mysql_async::Conn;

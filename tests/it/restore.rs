@@ -2,87 +2,15 @@
 //! schema object, a restore that is killed, and what a restore refuses.
 
 use crate::schema_objects;
-use crate::support::fingerprint::{assert_same, definitions, fingerprint};
+use crate::support::fingerprint::definitions;
 use crate::support::server::FLAVORS;
 use crate::support::sql::{exec, exec_all, query, query_one};
-use crate::support::{TestServer, cli, start_all};
+use crate::support::{Setup, cli};
 use crate::zoo;
 use std::time::Duration;
 use tidelog::position::Flavor;
-use tidelog::service::throwaway::ServerSpec;
 
 mod target;
-
-/// A source, a target and a repository.
-pub(crate) struct Setup {
-    pub(crate) source: TestServer,
-    pub(crate) target: TestServer,
-    _folder: tempfile::TempDir,
-    repo: String,
-}
-
-impl Setup {
-    pub(crate) async fn new(flavor: Flavor, target_options: &[&str]) -> Setup {
-        let mut target = ServerSpec::new(flavor);
-        for option in target_options {
-            target = target.option(*option);
-        }
-        let [source, target] = start_all([ServerSpec::new(flavor), target]).await;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let repo = format!("file://{}", folder.path().join("repo").display());
-        cli::run(&["init", "--repo", &repo]).success();
-        Setup {
-            source,
-            target,
-            _folder: folder,
-            repo,
-        }
-    }
-
-    /// Runs the service until it has taken the first base.
-    pub(crate) async fn base(&self) {
-        let url = self.source.account_url();
-        let service = cli::spawn(&["run", "--source", &url, "--repo", &self.repo]);
-        for _ in 0..600 {
-            let status = cli::run(&["status", "--json", "--repo", &self.repo]);
-            if status.ok() && !status.json()["restorable_from"].is_null() {
-                return service.terminate();
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no base after a minute");
-    }
-
-    pub(crate) fn capture(&self) {
-        let url = self.source.account_url();
-        cli::run(&["capture", "--once", "--source", &url, "--repo", &self.repo]).success();
-    }
-
-    pub(crate) fn restore(&self, more: &[&str]) -> cli::Run {
-        let url = self.target.account_url();
-        let mut args = vec!["--repo", &self.repo, "--target", &url];
-        args.extend(more);
-        cli::restore(&args)
-    }
-
-    pub(crate) async fn drop_on_target(&self, databases: &[&str]) {
-        let mut conn = self.target.conn().await;
-        for database in databases {
-            let name = database.replace('`', "``");
-            exec(&mut conn, format!("DROP DATABASE IF EXISTS `{name}`")).await;
-        }
-    }
-
-    pub(crate) async fn compare(&self, databases: &[&str], what: &str) {
-        let expected = fingerprint(&mut self.source.conn().await, databases).await;
-        let found = fingerprint(&mut self.target.conn().await, databases).await;
-        assert!(
-            expected.values().any(|table| table.rows > 0),
-            "nothing to compare"
-        );
-        assert_same(&expected, &found, what);
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_row_comes_back_on_mysql() {

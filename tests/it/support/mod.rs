@@ -6,10 +6,12 @@ pub(crate) mod duckdb;
 pub(crate) mod fingerprint;
 pub(crate) mod s3;
 pub(crate) mod server;
+pub(crate) mod setup;
 pub(crate) mod sql;
 pub(crate) mod workload;
 
 pub(crate) use server::{TestServer, start, start_all};
+pub(crate) use setup::Setup;
 
 use std::path::PathBuf;
 
