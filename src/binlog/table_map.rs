@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 /// A parsed table map.
 #[derive(Debug)]
-pub(crate) struct TableMap {
-    pub(crate) shape: Arc<TableShape>,
+pub struct TableMap {
+    /// The table as the map describes it.
+    pub shape: Arc<TableShape>,
     /// Whether the optional metadata said all that a column needs (`binlog_row_metadata=FULL`).
-    pub(crate) is_full: bool,
+    pub is_full: bool,
 }
 
 /// Parses a table map without its table id.
@@ -25,7 +26,7 @@ pub(crate) struct TableMap {
 /// # Errors
 /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the bytes are no table map,
 /// [`Incompatible`](crate::error::ErrorKind::Incompatible) for a type nobody knows.
-pub(crate) fn parse(flavor: Flavor, raw: &[u8]) -> Result<TableMap> {
+pub fn parse(flavor: Flavor, raw: &[u8]) -> Result<TableMap> {
     let damaged = || Error::corrupt("parse table map").field("bytes", raw.len());
     let mut cursor = Cursor::new(raw);
     let name = head(&mut cursor).ok_or_else(damaged)?;
@@ -105,8 +106,16 @@ fn parts<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], &'a [u8], &'a [u8])> 
 fn real_type(logged: u8, details: &mut Cursor<'_>) -> Result<Option<(u8, u16)>> {
     let metadata = match logged {
         wire::STRING | wire::ENUM | wire::SET => {
-            let bytes = details.array::<2>();
-            return Ok(bytes.map(|[high, low]| string_type(high, low)));
+            let Some([high, low]) = details.array::<2>() else {
+                return Ok(None);
+            };
+            // Whatever else stood there would be walked by the rules of another type.
+            return match string_type(high, low) {
+                real @ (wire::STRING, _) | real @ (wire::ENUM | wire::SET, ..=255) => {
+                    Ok(Some(real))
+                }
+                (other, _) => Err(unknown_type(other)),
+            };
         }
         wire::NEWDECIMAL => details.array::<2>().map(u16::from_be_bytes),
         wire::VARCHAR | wire::VAR_STRING | wire::VARCHAR_COMPRESSED | wire::BIT => details.u16(),
@@ -135,13 +144,13 @@ fn real_type(logged: u8, details: &mut Cursor<'_>) -> Result<Option<(u8, u16)>> 
         | wire::DATETIME
         | wire::YEAR
         | wire::NEWDATE => Some(0),
-        other => {
-            return Err(
-                Error::incompatible("read table map with unknown column type").field("type", other),
-            );
-        }
+        other => return Err(unknown_type(other)),
     };
     Ok(metadata.map(|metadata| (logged, metadata)))
+}
+
+fn unknown_type(code: u8) -> Error {
+    Error::incompatible("read table map with unknown column type").field("type", code)
 }
 
 /// STRING hides ENUM and SET in its first metadata byte, and there, inverted in bits 4 and 5,
@@ -156,7 +165,10 @@ fn string_type(high: u8, low: u8) -> (u8, u16) {
 
 /// Bytes of a table map without its id for columns as known here, with the optional metadata that
 /// appliers need: what [`parse`] reads, the other way.
-pub(crate) fn build(name: &TableName, columns: &[Column]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Internal`](crate::error::ErrorKind::Internal) for a name that no table map can hold.
+pub fn build(name: &TableName, columns: &[Column]) -> Result<Vec<u8>> {
     /// The length of a BIT column is exact; both servers always set it.
     const BIT_LEN_EXACT: u16 = 1;
     let mut out = BIT_LEN_EXACT.to_le_bytes().to_vec();
@@ -305,6 +317,34 @@ impl TableMaps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_string_is_no_other_type_in_disguise() {
+        // One nullable column `t.a` of type STRING whose metadata names the real type.
+        let map = |high| {
+            let head = b"\x01\x00\x01d\x00\x01t\x00\x01\xfe\x02".as_slice();
+            [head, &[high, 4], b"\x01"].concat()
+        };
+        for (high, wire_type) in [
+            (0xfe, wire::STRING),
+            (0xee, wire::STRING),
+            (0xf7, wire::ENUM),
+            (0xf8, wire::SET),
+        ] {
+            let parsed = parse(Flavor::MySql, &map(high)).expect("a string");
+            assert_eq!(parsed.shape.columns.first().unwrap().wire_type, wire_type);
+        }
+        for high in [
+            wire::VECTOR,
+            wire::BLOB,
+            wire::NEWDECIMAL,
+            0x30,
+            0,
+            wire::ENUM ^ 0x20,
+        ] {
+            assert!(parse(Flavor::MySql, &map(high)).is_err(), "{high:#x}");
+        }
+    }
 
     #[test]
     fn lengths_over_255_hide_in_the_type() {
