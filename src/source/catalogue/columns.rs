@@ -227,6 +227,8 @@ impl ColumnRow {
             "longtext" | "longblob" => blob(4),
             "json" => (wire::JSON, 4),
             "vector" if flavor == Flavor::MySql => (wire::VECTOR, 4),
+            // A string of bytes to the binlog, four for each element (seen on MariaDB 11.8).
+            "vector" => (wire::VARCHAR, self.octets_u16()?),
             // The number of labels is not known yet.
             "enum" => (wire::ENUM, 1),
             "set" => (wire::SET, 1),
