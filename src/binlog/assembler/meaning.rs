@@ -6,7 +6,7 @@ use crate::binlog::event::{EventHeader, FLAG_IGNORABLE, HEADER_LEN, kind, name};
 use crate::binlog::gtid::{self, Group};
 use crate::binlog::payload::Payload;
 use crate::binlog::rows::{self, DUMMY_TABLE_ID, RowsType, STMT_END};
-use crate::binlog::{inflate, xa};
+use crate::binlog::{inflate, partial, xa};
 use crate::change::{LogItem, RowsEvent, TransactionKind, Undecoded};
 use crate::error::{Error, Result};
 use bytes::Bytes;
@@ -166,20 +166,28 @@ impl Assembler {
         if is_last {
             self.maps.clear();
         }
+        let is_known = head.is_whole && map.is_full;
+        let whole = match rows.is_partial && is_known {
+            true => partial::whole_event(&taken.bytes, head.images.clone(), &map.shape.columns),
+            false => None,
+        };
         let unknown = match () {
-            () if rows.is_partial => Some("partial JSON update"),
             () if !head.is_whole => Some("partial row image"),
             () if !map.is_full => Some("row metadata is not full"),
+            () if rows.is_partial && whole.is_none() => Some("partial JSON update"),
             () => None,
         };
         if let Some(reason) = unknown {
             return self.undecoded(taken, Some(&map.shape), reason.to_owned(), out);
         }
-        let (event, images, nested) = match rows.inflated {
+        let (at, end) = (head.images.start, head.images.end);
+        let made = match rows.inflated {
+            Some(code) => Some(inflate::plain_event(&taken.bytes, at, end, code)?),
+            None => whole,
+        };
+        let (event, images, nested) = match made {
             None => (taken.bytes, head.images, taken.nested),
-            Some(code) => {
-                let at = head.images.start;
-                let event = inflate::plain_event(&taken.bytes, at, head.images.end, code)?;
+            Some(event) => {
                 self.keep(taken, out);
                 let end = event.len();
                 (event, at..end, true)

@@ -19,6 +19,7 @@
 
 mod decimal;
 mod decode;
+mod difference;
 mod encode;
 mod exact;
 mod number;
@@ -32,6 +33,7 @@ mod typed;
 
 pub use decimal::JsonDecimal;
 pub use decode::decode;
+pub use difference::{Difference, apply_difference};
 pub use encode::{canonical, encode};
 pub use exact::{is_exact, text_if_exact};
 pub use parse::from_text;

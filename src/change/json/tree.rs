@@ -103,6 +103,29 @@ impl JsonObject {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(k, _)| key_order(k, key))
+    }
+
+    /// The value of a key.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut JsonTree> {
+        let at = self.find(key).ok()?;
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+
+    /// Adds a member; `None` when there is one of that key.
+    pub(super) fn insert(&mut self, key: &str, value: JsonTree) -> Option<()> {
+        let at = self.find(key).err()?;
+        self.0.insert(at, (key.to_owned(), value));
+        Some(())
+    }
+
+    /// Takes a member away.
+    pub(super) fn remove(&mut self, key: &str) -> Option<JsonTree> {
+        let at = self.find(key).ok()?;
+        Some(self.0.remove(at).1)
+    }
+
     /// The members in order, owned.
     #[must_use]
     pub fn into_members(self) -> Vec<(String, JsonTree)> {
