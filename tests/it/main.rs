@@ -25,4 +25,5 @@ mod source_login;
 mod source_refusal;
 mod source_stream;
 mod support;
+mod traps;
 mod zoo;

@@ -205,6 +205,8 @@ async fn prepare(conn: &mut Conn) {
             "SET NAMES utf8mb4",
             "SET SESSION character_set_results = NULL",
             "SET SESSION time_zone = '+00:00'",
+            // A server's default mode may pad what is read.
+            "SET SESSION sql_mode = ''",
             // The types of a JSON document with a million values are one long list.
             "SET SESSION group_concat_max_len = 1073741824",
         ],
