@@ -110,3 +110,91 @@ fn changed(document: &[u8], differences: &[u8]) -> Option<Vec<u8>> {
     }
     encode(&tree).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binlog::table_map;
+    use crate::change::json::from_text;
+    use crate::position::Flavor;
+
+    fn document(text: &str) -> Vec<u8> {
+        encode(&from_text(text).expect("text")).expect("a document")
+    }
+
+    fn image(id: u8, document: &[u8]) -> Vec<u8> {
+        let length = (document.len() as u32).to_le_bytes();
+        [&[0, id, 0, 0, 0], &length[..], document].concat()
+    }
+
+    /// Replaces `$[0]` with 5, then appends 6.
+    fn differences() -> Vec<u8> {
+        let (five, six) = (document("5"), document("6"));
+        let mut bytes = vec![0, 4, b'$', b'[', b'0', b']', five.len() as u8];
+        bytes.extend_from_slice(&five);
+        bytes.extend_from_slice(&[1, 4, b'$', b'[', b'9', b']', six.len() as u8]);
+        bytes.extend_from_slice(&six);
+        bytes
+    }
+
+    /// An event of two rows, the second logged whole, and the columns of its table.
+    fn event(differences: &[u8]) -> (Vec<u8>, Vec<Column>) {
+        let map = b"\x01\x00\x01d\x00\x01t\x00\x02\x03\xf5\x01\x04\x03";
+        let map = table_map::parse(Flavor::MySql, map).expect("a table map");
+        let old = image(1, &document("[1]"));
+        let parts = [
+            &[0; HEADER_LEN][..],
+            b"head",
+            &old,
+            &[1, 1],
+            &image(1, differences),
+            &old,
+            &[0],
+            &image(2, &document("[2]")),
+        ];
+        (parts.concat(), map.shape.columns.clone())
+    }
+
+    #[test]
+    fn differences_are_applied_to_the_before_image() {
+        let (event, columns) = event(&differences());
+        let whole = whole_event(&event, HEADER_LEN + 4..event.len(), &columns).expect("whole");
+        let old = image(1, &document("[1]"));
+        let (first, second) = (document("[5, 6]"), document("[2]"));
+        let wanted = [
+            &b"head"[..],
+            &old,
+            &image(1, &first),
+            &old,
+            &image(2, &second),
+        ]
+        .concat();
+        assert_eq!(whole.get(HEADER_LEN..), Some(&wanted[..]));
+        let header = EventHeader::of(&whole).expect("its length is right");
+        assert_eq!(header.kind, kind::UPDATE_ROWS);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_left_alone() {
+        let whole = |differences: &[u8], cut: usize| {
+            let (event, columns) = event(differences);
+            whole_event(&event, HEADER_LEN + 4..event.len() - cut, &columns)
+        };
+        let good = differences();
+        assert!(whole(&good, 0).is_some());
+        for length in 1..good.len() {
+            // A cut between two differences leaves a whole one.
+            let is_whole = length == good.len() / 2;
+            let found = whole(good.get(..length).unwrap(), 0);
+            assert_eq!(found.is_some(), is_whole, "{length}");
+        }
+        let (event, _) = event(&good);
+        let second_row = 2 * image(2, &document("[2]")).len() + 1;
+        for cut in 1..event.len() - HEADER_LEN - 4 {
+            assert!(whole(&good, cut).is_none() || cut == second_row, "{cut}");
+        }
+        let unknown = [&[3], good.get(1..).unwrap()].concat();
+        assert!(whole(&unknown, 0).is_none());
+        assert!(whole(&[2, 1, b'$'], 0).is_none());
+    }
+}
