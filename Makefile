@@ -1,17 +1,20 @@
 # What a person runs; each target sets up what it needs (scripts/, into ~/.cache/tidelog).
-.PHONY: help demo test bench lint setup servers
+.PHONY: help demo test bench fuzz lint setup servers
 
 help:
 	@echo "make demo    throwaway servers, a messaging workload, the classic mistake, the way back"
 	@echo "make test    every test, against real MySQL and MariaDB servers"
 	@echo "make bench   the benchmarks beside their peers, in one table"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; fails at a crash"
 	@echo "make lint    formatting, clippy and documentation, warnings as errors"
 	@echo "make setup   only what the above set up: database servers, S3 server, DuckDB"
 
 servers:
 	@scripts/setup-servers
 
-setup: servers
+# Some tests want a MariaDB that counts TIMESTAMP past 2038 and leaves out positions.
+setup:
+	@scripts/setup-servers --mariadb-11.8
 	@scripts/setup-tools
 
 demo: servers
@@ -22,6 +25,9 @@ test: setup
 
 bench: setup
 	cargo bench --bench e2e
+
+fuzz:
+	@scripts/fuzz
 
 lint:
 	cargo fmt --check

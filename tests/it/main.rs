@@ -11,6 +11,7 @@ mod ddl;
 mod ddl_replay;
 mod end_to_end;
 mod fingerprints;
+mod fuzz_seeds;
 mod json;
 mod preflight;
 mod random_history;
