@@ -2,9 +2,9 @@
 //! flavors, at every moment between them, rows and definitions compared.
 
 use crate::restore::moment;
-use crate::support::setup::Setup;
 use crate::support::fingerprint::{Fingerprint, assert_same, definitions, fingerprint};
 use crate::support::server::FLAVORS;
+use crate::support::setup::Setup;
 use crate::support::sql::{exec, exec_all, query_one};
 use std::collections::BTreeMap;
 use tidelog::position::Flavor;

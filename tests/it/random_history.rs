@@ -4,8 +4,8 @@
 //! (`make soak`); without them, the seeds below run. A seed that fails becomes one of them.
 
 use crate::restore::moment;
-use crate::support::setup::Setup;
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
+use crate::support::setup::Setup;
 use crate::support::sql::exec;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;

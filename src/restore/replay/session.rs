@@ -115,9 +115,16 @@ pub(super) fn statements(ddl: &Ddl, around: Surroundings<'_>) -> Result<Vec<Set>
         }
     }
     if let Some(id) = vars.collation_database {
-        set(false, format!("SET collation_database={id}"));
+        let known = around.collations.get(&id);
+        let name = known.map_or_else(|| id.to_string(), |(name, _)| name.clone());
+        set(false, format!("SET collation_database={name}"));
     }
     if let (Some(client), Some((connection, server))) = (vars.charset, vars.collations) {
+        // MariaDB takes no number of its newer collations; others know no names here.
+        let known = |id: u16| around.collations.get(&id);
+        let name = |id: u16| known(id).map_or_else(|| id.to_string(), |(name, _)| name.clone());
+        let client = known(client).map_or_else(|| client.to_string(), |(_, set)| set.clone());
+        let (connection, server) = (name(connection), name(server));
         set(
             false,
             format!(
