@@ -114,6 +114,47 @@ struct Grouping {
     start: Start,
 }
 
+/// An entry as it stands in its run.
+#[derive(Debug)]
+pub struct Entry<'a, P: ?Sized> {
+    /// Row identity.
+    pub key: &'a [u8],
+    /// Seq of the change; of a base row, of its last change.
+    pub seq: i64,
+    /// Its ordinal in the transaction.
+    pub row: i64,
+    /// What it does.
+    pub step: Step,
+    /// The batch its row is in.
+    pub payload: &'a P,
+    /// Its index there.
+    pub index: usize,
+}
+
+/// Merges runs and keeps every entry: ascending by key, then in the order of the log.
+///
+/// # Errors
+/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a run is out of order; errors of runs and
+/// of `each`.
+pub fn entries<P>(
+    runs: Vec<Run<'_, P>>,
+    mut each: impl FnMut(Entry<'_, P>) -> Result<()>,
+) -> Result<()> {
+    let mut heads = Heads::open(runs)?;
+    while let Some(top) = heads.0.first() {
+        each(Entry {
+            key: top.key(),
+            seq: top.seq(),
+            row: top.row(),
+            step: top.step(),
+            payload: &top.batch.payload,
+            index: top.index,
+        })?;
+        heads.advance()?;
+    }
+    Ok(())
+}
+
 /// What is known of a key before the first entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
@@ -360,7 +401,7 @@ fn take<P>(how: Grouping, group: &mut Group<P>, head: &Head<'_, P>) -> Result<()
     Ok(())
 }
 
-fn printable(key: &[u8]) -> String {
+pub(crate) fn printable(key: &[u8]) -> String {
     let mut text = hex::encode(key.get(..64).unwrap_or(key));
     if key.len() > 64 {
         text.push_str("...");

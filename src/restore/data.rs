@@ -1,14 +1,14 @@
 //! Writes the rows: each job takes the next table, fetches its files, folds it on a compute
 //! thread and sends the statements on a connection of its own.
 
+use super::fetch::Fetch;
 use super::plan::{Epoch, PlannedTable};
 use super::progress::{self, TableProgress};
 use super::rows::TableInput;
 use super::server::Target;
-use super::spool::Spooled;
 use super::statements::{self, RowsStatement, StatementOptions};
 use crate::error::{Error, Result};
-use crate::manifest::{Crc32, FileEntry, ObjectRef, Repository, Sha256};
+use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
 use crate::schema::{TableId, TableVersion};
 use crate::segment::Fingerprint;
@@ -24,9 +24,6 @@ const TRANSACTION_BYTES: usize = 12 << 20;
 const STATEMENT_ROOM: usize = 64;
 /// Finished statements that wait for the connection.
 const STATEMENTS_WAITING: usize = 3;
-/// Change files fetched in one call: bytes and number.
-const FETCH_BYTES: u64 = 32 << 20;
-const FETCH_FILES: usize = 256;
 
 /// What all jobs share.
 #[derive(Clone, Debug)]
@@ -129,10 +126,10 @@ async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId
 impl Writer {
     async fn write(&self, client: &mut SqlClient, work: &Work, is_last: bool) -> Result<Written> {
         let table = &work.table;
-        let base = self.base_files(work).await?;
-        let changes = self.change_files(work).await?;
+        let fetch = Fetch::new(&self.repo, &self.compute);
+        let files = fetch.files(table, &work.epoch).await?;
         let version = Arc::clone(&work.version);
-        let mut input = TableInput::new((table, &work.epoch), version, (base, changes))?;
+        let mut input = TableInput::new((table, &work.epoch), version, files)?;
         input.count(work.counter.as_ref().map(|counter| counter.column.clone()));
         let progress = work.progress;
         let options = StatementOptions {
@@ -219,55 +216,6 @@ impl Writer {
                 .field("rows_done", statement.rows_done)
                 .hint("the target's error log says more; put it right, then restore with --resume")
         })
-    }
-
-    async fn base_files(&self, work: &Work) -> Result<Vec<Spooled>> {
-        let listed = work.epoch.base_files(&work.table);
-        let mut files = Vec::with_capacity(listed.len());
-        for file in listed {
-            if file.offset != 0 {
-                return Err(Error::corrupt("read base file: it is a part of an object")
-                    .field("object", &file.object));
-            }
-            let reference = ObjectRef {
-                object: file.object.clone(),
-                length: file.bytes,
-                crc32: Crc32(file.crc32),
-                sha256: Sha256(file.sha256),
-            };
-            let bytes = self.repo.get_object(&reference).await?;
-            files.push(self.spool(vec![bytes]).await?);
-        }
-        Ok(files.into_iter().flatten().collect())
-    }
-
-    async fn change_files(&self, work: &Work) -> Result<Vec<Spooled>> {
-        let listed = work.epoch.change_files(&work.table).cloned();
-        let listed: Vec<FileEntry> = listed.collect();
-        let mut files = Vec::with_capacity(listed.len());
-        let mut rest: &[FileEntry] = &listed;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |file: &&FileEntry| {
-                bytes += file.length;
-                bytes <= FETCH_BYTES
-            };
-            let count = rest
-                .iter()
-                .take(FETCH_FILES)
-                .take_while(fits)
-                .count()
-                .max(1);
-            let (now, later) = rest.split_at(count);
-            files.extend(self.spool(self.repo.get_files(now).await?).await?);
-            rest = later;
-        }
-        Ok(files)
-    }
-
-    async fn spool(&self, bytes: Vec<bytes::Bytes>) -> Result<Vec<Spooled>> {
-        let spool = move || bytes.into_iter().map(Spooled::new).collect();
-        self.compute.run(spool).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads what a plan is decided from: finds the cut in the log, then the base and the segments
 //! between the two.
 
-use super::cascade::{self, cascades};
+use super::cascade::{self, Cascades};
 use super::cut::{self, Cut};
 use super::objects::read_schema;
 use super::plan::{PlanInput, RestorePlan, decide};
@@ -9,12 +9,11 @@ use super::replay::{self, Ddl};
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
 use crate::base::read_files;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
     BaseManifest, Catalogue, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
-use crate::runtime::Compute;
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{StatementsReader, TransactionRow, TransactionsReader};
 use std::cmp::Ordering;
@@ -72,7 +71,12 @@ pub(super) async fn plan(
     let ddl = log
         .ddl(&segments, (first, found.cut.seq), &versions, &base)
         .await?;
-    let plan = decide(PlanInput {
+    let mut keys = cascade::foreign_keys(&objects);
+    let after_base = ddl.iter().filter(|one| one.seq() > base.seq);
+    after_base.for_each(|one| cascade::follow(&mut keys, one));
+    let names = versions.values().map(|version| &version.name);
+    let ancestors = cascade::ancestors(&keys, names, filter);
+    let input = PlanInput {
         base: &base,
         base_files,
         versions: &versions,
@@ -82,30 +86,39 @@ pub(super) async fn plan(
         objects,
         ddl,
         filter,
-    })?;
-    refuse_cascades(repo, &plan).await?;
-    Ok(plan)
-}
-
-/// Looks into the changes of parents whose children may have changed unlogged.
-async fn refuse_cascades(repo: &Repository, plan: &RestorePlan) -> Result<()> {
-    let compute = Compute::per_core();
-    for cascade in cascades(&plan.objects) {
-        let planned = |name: &TableName| plan.tables.iter().find(|t| t.name == *name);
-        let (Some(parent), Some(_)) = (planned(&cascade.parent), planned(&cascade.child)) else {
-            continue;
+    };
+    let mut ancestor_tables = Vec::new();
+    if !ancestors.is_empty() {
+        let filter = &TableFilter::of_tables(ancestors.iter());
+        let input = input.clone();
+        // Of those that are gone at the cut nothing is planned.
+        ancestor_tables = match decide(PlanInput { filter, ..input }) {
+            Err(error) if error.kind() == ErrorKind::Config => Vec::new(),
+            planned => planned?.tables,
         };
-        let (parent, cascade, cut) = (Arc::new(parent.clone()), Arc::new(cascade), plan.cut.seq);
-        for file in &parent.change_files {
-            let version = file.version.unwrap_or(0);
-            let bytes = repo.get_file(file).await?;
-            let (parent, cascade) = (Arc::clone(&parent), Arc::clone(&cascade));
-            let scan = move || cascade::refuse(&parent, cut, &cascade, (bytes, version));
-            let scanned = compute.run(scan).await;
-            scanned.map_err(|e| e.field("object", &file.object))?;
-        }
     }
-    Ok(())
+    let mut plan = decide(input)?;
+    let cascades = Cascades {
+        repo,
+        base: &base,
+        segments: &segments,
+        versions: &versions,
+        objects: &plan.objects,
+        keys,
+        through: plan.cut.seq,
+    };
+    let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;
+    for table in &mut plan.tables {
+        table.cascades = derived.get(&table.table_id).cloned();
+        let parents = table.cascades.iter().flat_map(|c| c.parents());
+        plan.notes.extend(parents.map(|parent| {
+            format!(
+                "{}: changes by cascades from {parent} that the source did not log are derived",
+                table.name
+            )
+        }));
+    }
+    Ok(plan)
 }
 
 /// A cut with what was read to find it.

@@ -7,6 +7,7 @@
 mod cascade;
 mod cut;
 mod data;
+mod fetch;
 mod lex;
 mod load;
 mod objects;

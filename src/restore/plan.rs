@@ -9,6 +9,7 @@ mod tables;
 
 pub(super) use epochs::{Epoch, has_shape_of};
 
+use super::cascade::TableCascades;
 use super::cut::Cut;
 use super::replay::{Ddl, PlannedStatement};
 use super::target::TableFilter;
@@ -86,6 +87,9 @@ pub struct PlannedTable {
     /// Its name in the base, if it is there.
     #[serde(skip)]
     pub(super) base_name: Option<TableName>,
+    /// What cascades that were not logged did to its rows in its first epoch.
+    #[serde(skip)]
+    pub(super) cascades: Option<Arc<TableCascades>>,
 }
 
 /// What a restore will do.

@@ -4,20 +4,20 @@
 //! last of them leaves. Only images that may be left are encoded, and no Arrow array outlives its
 //! batch.
 
+mod batch;
+
+use super::cascade::TableCascades;
 use super::plan::{Epoch, PlannedTable};
 use super::sequence;
 use super::spill;
 use super::spool::Spooled;
-use crate::base::fold::{self, FoldedRow, Identity, Keep, Keys, Run, RunBatch, Step};
+use crate::base::fold::{self, FoldedRow, Identity, Keep, Run, RunBatch};
 use crate::error::{Error, Result};
 use crate::manifest::FileOrder;
 use crate::position::Seq;
 use crate::schema::TableVersion;
-use crate::segment::{
-    BatchView, FileKind, ImageEncoder, KeyCodec, ReadOptions, RowOrder, Scratch, TableFileReader,
-    TablePlan, Value,
-};
-use arrow_array::RecordBatch;
+use crate::segment::{FileKind, ReadOptions, RowOrder, TableFileReader, TablePlan};
+use batch::BatchMapper;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +91,8 @@ pub(super) struct TableInput {
     counter: Option<String>,
     /// Largest value of it in any image that came to be.
     largest_id: AtomicU64,
+    /// What cascades that were not logged did to its rows.
+    cascades: Option<Arc<TableCascades>>,
 }
 
 impl TableInput {
@@ -145,7 +147,24 @@ impl TableInput {
             is_sequence: table.is_sequence,
             counter: None,
             largest_id: AtomicU64::new(0),
+            cascades: table.cascades.clone().filter(|_| epoch.is_first),
         })
+    }
+
+    /// The same with other changes that no event says.
+    pub(super) fn with_cascades(mut self, cascades: Option<Arc<TableCascades>>) -> TableInput {
+        self.cascades = cascades;
+        self
+    }
+
+    /// What identifies a row.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The entry before the first that counts, and the last one.
+    pub(super) fn range(&self) -> (Seq, Seq) {
+        (self.after, self.through)
     }
 
     /// Looks for the largest value of this AUTO_INCREMENT column while it folds.
@@ -182,6 +201,9 @@ impl TableInput {
     pub(super) fn appeared(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
         if self.is_sequence {
             return self.furthest()?.map_or(Ok(()), |row| each(&row, 1));
+        }
+        if let Some(cascades) = &self.cascades {
+            return cascades.fold(self, each);
         }
         let runs = self.all_runs(Keep::Last)?;
         if self.is_first {
@@ -225,6 +247,29 @@ impl TableInput {
                 _ => Ok(()),
             }
         })
+    }
+
+    /// Every entry of the table and of one more run, by key and then in order: of a table with
+    /// [cascades](Self::with_cascades), whose entries are not condensed.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged; errors of `each`.
+    pub(super) fn entries<'a>(
+        &'a self,
+        more: Run<'a, Images>,
+        each: impl FnMut(fold::Entry<'_, Images>) -> Result<()>,
+    ) -> Result<()> {
+        let mut runs = self.all_runs(Keep::Last)?;
+        runs.push(more);
+        fold::entries(runs, each)
+    }
+
+    /// Runs as one run. With cascades every entry stays: one may lie between any two.
+    fn condense<'a>(&self, keep: Keep, runs: Vec<Run<'_, Images>>) -> Result<Run<'a, Images>> {
+        match self.cascades {
+            None => spill::condense(self.identity, keep, runs),
+            Some(_) => spill::keep_all(runs),
+        }
     }
 
     fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
@@ -310,11 +355,11 @@ impl TableInput {
             for mut runs in level {
                 if !group.is_empty() && group.len() + runs.len() > RUNS_MAX {
                     let full = std::mem::take(&mut group);
-                    next.push(vec![spill::condense(self.identity, keep, full)?]);
+                    next.push(vec![self.condense(keep, full)?]);
                 }
                 group.append(&mut runs);
             }
-            next.push(vec![spill::condense(self.identity, keep, group)?]);
+            next.push(vec![self.condense(keep, group)?]);
             level = next;
         }
         Ok(level.into_iter().flatten().collect())
@@ -373,157 +418,5 @@ fn chains(files: &[InputFile]) -> Vec<Vec<&InputFile>> {
     chains
 }
 
-/// Turns batches of one file into batches of a run.
-struct BatchMapper<'a> {
-    plan: Arc<TablePlan>,
-    keys: KeyCodec,
-    encoder: ImageEncoder,
-    identity: Identity,
-    kind: FileKind,
-    keep: Keep,
-    after: Seq,
-    through: Seq,
-    /// The AUTO_INCREMENT column and the largest value seen of it.
-    counter: Option<(usize, &'a AtomicU64)>,
-}
-
-/// One entry while a batch is mapped.
-struct Entry {
-    seq: i64,
-    row: i64,
-    step: Step,
-    /// Row of the batch with the image that the entry leaves.
-    image: Option<usize>,
-}
-
-impl<'a> BatchMapper<'a> {
-    fn new(
-        input: &'a TableInput,
-        plan: &Arc<TablePlan>,
-        (kind, keep): (FileKind, Keep),
-    ) -> BatchMapper<'a> {
-        let counter = input.counter.as_ref().filter(|_| kind == FileKind::Change);
-        let columns = &plan.version().columns;
-        let counter = counter.and_then(|name| columns.iter().position(|c| c.name == *name));
-        BatchMapper {
-            keep,
-            counter: counter.map(|column| (column, &input.largest_id)),
-            plan: Arc::clone(plan),
-            keys: KeyCodec::new(Arc::clone(plan)),
-            encoder: ImageEncoder::new(Arc::clone(plan)),
-            identity: input.identity,
-            kind,
-            after: input.after,
-            through: input.through,
-        }
-    }
-
-    fn map(&self, batch: &RecordBatch) -> Result<RunBatch<Images>> {
-        let view = BatchView::new(&self.plan, batch)?;
-        let mut keys = Keys::default();
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut key = Vec::new();
-        for row in 0..view.rows() {
-            let Some(entry) = self.entry(&view, row)? else {
-                continue;
-            };
-            key.clear();
-            self.keys.encode_batch(&view, row, &mut key)?;
-            match entries
-                .last_mut()
-                .filter(|_| keys.get(keys.len() - 1) == key)
-            {
-                Some(last) => self.add(last, entry)?,
-                None => {
-                    keys.push(&key);
-                    entries.push(entry);
-                }
-            }
-        }
-        let mut payload = Images::default();
-        for entry in &entries {
-            payload.push_with(|out| match entry.image {
-                Some(row) => self.encoder.image(&view, row, out),
-                None => Ok(()),
-            })?;
-        }
-        Ok(RunBatch {
-            keys,
-            seqs: entries.iter().map(|e| e.seq).collect(),
-            rows: entries.iter().map(|e| e.row).collect(),
-            steps: entries.iter().map(|e| e.step).collect(),
-            payload,
-        })
-    }
-
-    /// The entry of a row; `None` when it does not count.
-    fn entry(&self, view: &BatchView<'_>, row: usize) -> Result<Option<Entry>> {
-        let entry = match self.kind {
-            FileKind::Base => Entry {
-                seq: view.seq(row)?.0,
-                row: 0,
-                step: Step::APPEAR,
-                image: Some(row),
-            },
-            FileKind::Change => {
-                let change = view.change(row)?;
-                if change.seq <= self.after || change.seq > self.through {
-                    return Ok(None);
-                }
-                let present = change.op.is_present_after();
-                if present {
-                    self.count(view, row)?;
-                }
-                Entry {
-                    seq: change.seq.0,
-                    row: change.row,
-                    step: Step::of(change.op),
-                    image: (present == (self.keep == Keep::Last)).then_some(row),
-                }
-            }
-        };
-        if self.kind == FileKind::Base && entry.seq > self.after.0 {
-            return Err(
-                Error::corrupt("fold rows: a row of the base is younger than the base")
-                    .field("seq", entry.seq)
-                    .field("base", self.after),
-            );
-        }
-        Ok(Some(entry))
-    }
-
-    /// Adds the next entry of the same key.
-    fn add(&self, last: &mut Entry, next: Entry) -> Result<()> {
-        if (next.seq, next.row) < (last.seq, last.row) {
-            return Err(
-                Error::corrupt("fold rows: a file is not in the order it claims")
-                    .field("seq", next.seq),
-            );
-        }
-        last.step = last.step.then(next.step);
-        (last.seq, last.row) = (next.seq, next.row);
-        let has = last.image.is_some();
-        if self.keep.takes(self.identity, next.step, last.step, has) {
-            last.image = next.image;
-        } else if self.keep == Keep::Last && self.identity == Identity::Key {
-            last.image = None;
-        }
-        Ok(())
-    }
-
-    fn count(&self, view: &BatchView<'_>, row: usize) -> Result<()> {
-        let Some((column, largest)) = self.counter else {
-            return Ok(());
-        };
-        let id = match view.value(column, row, &mut Scratch::default())? {
-            Value::Int(id) => u64::try_from(id).unwrap_or(0),
-            Value::Decimal(id) => u64::try_from(id).unwrap_or(0),
-            _ => 0,
-        };
-        largest.fetch_max(id, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@
 
 use super::rows::Images;
 use super::spool::{full, temporary};
-use crate::base::fold::{self, Identity, Keep, Keys, Run, RunBatch, Step};
+use crate::base::fold::{self, Entry, Identity, Keep, Keys, Run, RunBatch, Step};
 use crate::error::{Error, Result, Wrap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -14,7 +14,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, Write};
 const BATCH_ENTRIES: usize = 1_024;
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Merges runs into one run on disk.
+/// Merges runs into one run on disk, the entries of one key as one.
 ///
 /// # Errors
 /// As [`fold::merge`]; [`Unavailable`](crate::error::ErrorKind::Unavailable) when the temporary
@@ -24,41 +24,87 @@ pub(super) fn condense<'a>(
     keep: Keep,
     runs: Vec<Run<'_, Images>>,
 ) -> Result<Run<'a, Images>> {
-    let mut out = BufWriter::with_capacity(1 << 20, temporary()?);
-    let mut entries = 0_u64;
+    let mut out = SpillWriter::new()?;
     fold::merge(identity, keep, runs, |folded| {
-        entries += 1;
         let last = folded
             .last
             .filter(|_| keep.has_image(identity, folded.step));
-        let image = last.map_or(&[][..], |(images, index)| images.get(index));
+        out.write(&Entry {
+            key: folded.key,
+            seq: folded.seq,
+            row: folded.row,
+            step: folded.step,
+            payload: last.map_or(&[][..], |(images, index)| images.get(index)),
+            index: 0,
+        })
+    })?;
+    out.finish()
+}
+
+/// Merges runs into one run on disk and keeps every entry.
+///
+/// # Errors
+/// As [`condense`].
+pub(super) fn keep_all<'a>(runs: Vec<Run<'_, Images>>) -> Result<Run<'a, Images>> {
+    let mut out = SpillWriter::new()?;
+    fold::entries(runs, |entry| {
+        out.write(&Entry {
+            key: entry.key,
+            seq: entry.seq,
+            row: entry.row,
+            step: entry.step,
+            payload: entry.payload.get(entry.index),
+            index: 0,
+        })
+    })?;
+    out.finish()
+}
+
+struct SpillWriter {
+    out: BufWriter<File>,
+    entries: u64,
+}
+
+impl SpillWriter {
+    fn new() -> Result<SpillWriter> {
+        Ok(SpillWriter {
+            out: BufWriter::with_capacity(1 << 20, temporary()?),
+            entries: 0,
+        })
+    }
+
+    /// Writes an entry whose payload is its image.
+    fn write(&mut self, entry: &Entry<'_, [u8]>) -> Result<()> {
+        self.entries += 1;
         let numbers = [
-            folded.key.len() as u64,
-            image.len() as u64,
-            folded.seq as u64,
-            folded.row as u64,
-            folded.step.need,
-            folded.step.peak,
-            folded.step.delta as u64,
+            entry.key.len() as u64,
+            entry.payload.len() as u64,
+            entry.seq as u64,
+            entry.row as u64,
+            entry.step.need,
+            entry.step.peak,
+            entry.step.delta as u64,
         ];
         let mut head = [0; HEAD];
         for (slot, number) in head.chunks_exact_mut(8).zip(numbers) {
             slot.copy_from_slice(&number.to_ne_bytes());
         }
-        let written = out
-            .write_all(&head)
-            .and_then(|()| out.write_all(folded.key));
-        written.and_then(|()| out.write_all(image)).wrap(full)
-    })?;
-    let mut file = out
-        .into_inner()
-        .map_err(|e| full().source(e.into_error()))?;
-    file.rewind().wrap(full)?;
-    let reader = SpillReader {
-        input: BufReader::with_capacity(256 << 10, file),
-        left: entries,
-    };
-    Ok(Run::whole(reader))
+        let out = &mut self.out;
+        let written = out.write_all(&head).and_then(|()| out.write_all(entry.key));
+        written
+            .and_then(|()| out.write_all(entry.payload))
+            .wrap(full)
+    }
+
+    fn finish<'a>(self) -> Result<Run<'a, Images>> {
+        let file = self.out.into_inner();
+        let mut file = file.map_err(|e| full().source(e.into_error()))?;
+        file.rewind().wrap(full)?;
+        Ok(Run::whole(SpillReader {
+            input: BufReader::with_capacity(256 << 10, file),
+            left: self.entries,
+        }))
+    }
 }
 
 /// Seven numbers of eight bytes.

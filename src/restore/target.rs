@@ -91,6 +91,14 @@ impl TableFilter {
         })
     }
 
+    /// A filter of these tables (and of those that match a name with a wildcard in it).
+    pub(super) fn of_tables<'a>(names: impl Iterator<Item = &'a TableName>) -> TableFilter {
+        TableFilter {
+            databases: Vec::new(),
+            tables: names.map(|n| (n.db.clone(), n.table.clone())).collect(),
+        }
+    }
+
     /// Whether everything is taken.
     #[must_use]
     pub fn is_everything(&self) -> bool {

@@ -197,6 +197,32 @@ impl ImageEncoder {
         self.write(view, row, out).map_err(context)
     }
 
+    /// Appends one cell of a row as it stands in its image; `false` where it is NULL. Needs the
+    /// column and `__raw` in the batch.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn cell(
+        &self,
+        view: &BatchView<'_>,
+        row: usize,
+        column: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
+        let own = self.plan.version().columns.get(column);
+        let (Some(own), Some(codec)) = (own, self.plan.codecs().get(column)) else {
+            return Err(Error::internal("encode cell: no such column").field("column", column));
+        };
+        if let Some(cell) = view.raw(row)?.find(own.field_id)? {
+            out.extend_from_slice(cell);
+            return Ok(true);
+        }
+        match view.value(column, row, &mut Scratch::default())? {
+            Value::Null => Ok(false),
+            value => codec.encode(value, out).map(|()| true),
+        }
+    }
+
     fn write(&self, view: &BatchView<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
         if row >= view.rows() {
             return Err(Error::internal("encode row image: no such row"));

@@ -262,6 +262,7 @@ fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<P
         is_wanted: false,
         died: table.died,
         base_name: base.map(|base| base.name.clone()),
+        cascades: None,
     };
     if let Some(base) = base {
         let record = version(input, &base.table_id, base.version)?;

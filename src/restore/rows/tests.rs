@@ -6,10 +6,12 @@ use crate::change::{ImageWriter, Op};
 use crate::manifest::{Crc32, FileEntry, FileRole, Sha256};
 use crate::position::Flavor;
 use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, wire};
-use crate::segment::{BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, TableFileWriter};
+use crate::segment::{
+    BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, KeyCodec, TableFileWriter,
+};
 use proptest::prelude::*;
 
-fn column(name: &str, field_id: i32) -> Column {
+pub(in crate::restore) fn column(name: &str, field_id: i32) -> Column {
     let mut column = Column {
         name: name.into(),
         field_id,
@@ -82,19 +84,31 @@ fn replay(log: &Log, through: usize) -> State {
     state
 }
 
-/// Sorts images by key, as a writer does, and gives the bytes of one file.
+/// The bytes of one file of these rows.
 fn file(
     plan: &Arc<TablePlan>,
     kind: FileKind,
-    mut rows: Vec<(i32, i32, ChangeRow)>,
+    rows: Vec<(i32, i32, ChangeRow)>,
+    groups: usize,
+) -> bytes::Bytes {
+    let rows = rows.into_iter();
+    let rows = rows.map(|(id, value, change)| (image(id, value), change));
+    write_file(plan, kind, rows.collect(), groups)
+}
+
+/// Sorts images by key, as a writer does, and gives the bytes of one file.
+pub(in crate::restore) fn write_file(
+    plan: &Arc<TablePlan>,
+    kind: FileKind,
+    mut rows: Vec<(Vec<u8>, ChangeRow)>,
     groups: usize,
 ) -> bytes::Bytes {
     let keys = KeyCodec::new(Arc::clone(plan));
-    let key = |row: &(i32, i32, ChangeRow)| {
-        let (image, mut cells, mut key) = (image(row.0, row.1), Vec::new(), Vec::new());
-        plan.layout().split(&image, &mut cells).expect("split");
-        keys.encode_image(&image, &cells, &mut key).expect("key");
-        (key, row.2.seq, row.2.row, row.2.op)
+    let key = |(image, change): &(Vec<u8>, ChangeRow)| {
+        let (mut cells, mut key) = (Vec::new(), Vec::new());
+        plan.layout().split(image, &mut cells).expect("split");
+        keys.encode_image(image, &cells, &mut key).expect("key");
+        (key, change.seq, change.row, change.op)
     };
     let order = if groups > 1 {
         RowOrder::Runs
@@ -109,17 +123,15 @@ fn file(
         let batch = match kind {
             FileKind::Change => {
                 let mut builder = ChangeBuilder::new(Arc::clone(plan), part.len());
-                for (id, value, change) in part.iter() {
-                    builder.append(&image(*id, *value), change).expect("append");
+                for (image, change) in part.iter() {
+                    builder.append(image, change).expect("append");
                 }
                 builder.finish()
             }
             FileKind::Base => {
                 let mut builder = BaseBuilder::new(Arc::clone(plan), part.len());
-                for (id, value, change) in part.iter() {
-                    builder
-                        .append(&image(*id, *value), change.seq)
-                        .expect("append");
+                for (image, change) in part.iter() {
+                    builder.append(image, change.seq).expect("append");
                 }
                 builder.finish()
             }
@@ -130,7 +142,7 @@ fn file(
     writer.finish().expect("file").bytes
 }
 
-fn change(seq: usize, row: i64, op: Op) -> ChangeRow {
+pub(in crate::restore) fn change(seq: usize, row: i64, op: Op) -> ChangeRow {
     ChangeRow {
         op,
         seq: Seq(seq as i64),
@@ -141,7 +153,7 @@ fn change(seq: usize, row: i64, op: Op) -> ChangeRow {
     }
 }
 
-fn base_entry(bytes: &bytes::Bytes, rows: usize) -> BaseFile {
+pub(in crate::restore) fn base_entry(bytes: &bytes::Bytes, rows: usize) -> BaseFile {
     BaseFile {
         name: TableName::new("db", "t"),
         table_id: TableId::allocate(1, Seq(1), 0),
@@ -159,7 +171,12 @@ fn base_entry(bytes: &bytes::Bytes, rows: usize) -> BaseFile {
     }
 }
 
-fn change_entry(bytes: &bytes::Bytes, rows: usize, groups: usize, seqs: (i64, i64)) -> FileEntry {
+pub(in crate::restore) fn change_entry(
+    bytes: &bytes::Bytes,
+    rows: usize,
+    groups: usize,
+    seqs: (i64, i64),
+) -> FileEntry {
     FileEntry {
         role: FileRole::Changes,
         table_id: Some(TableId::allocate(1, Seq(1), 0)),
@@ -221,6 +238,7 @@ fn folded_as(
         is_wanted: true,
         died: None,
         base_name: Some(version.name.clone()),
+        cascades: None,
     };
     let mut changes = Vec::new();
     for start in (0..log.len()).step_by(segment) {
@@ -384,6 +402,7 @@ fn a_base_row_younger_than_its_base_is_refused() {
         is_wanted: true,
         died: None,
         base_name: Some(version.name.clone()),
+        cascades: None,
     };
     let files = (vec![Spooled::new(bytes).expect("spool")], Vec::new());
     let epoch = epoch(log.len(), 9, true);
