@@ -10,6 +10,7 @@ use crate::zoo;
 use std::time::Duration;
 use tidelog::position::Flavor;
 
+mod cascades;
 mod target;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,59 +276,6 @@ async fn a_row_too_large_for_the_target_is_named_and_resumed() {
         let packet: u64 = query_one(&mut target, "SELECT @@global.max_allowed_packet").await;
         assert_eq!(packet, 1 << 20, "{flavor}");
         setup.compare(&["d"], "resumed with a larger packet").await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn cascades_are_refused_where_the_engine_did_not_log_them() {
-    for flavor in FLAVORS {
-        let setup = Setup::new(flavor, &[]).await;
-        let mut conn = setup.source.conn().await;
-        exec_all(
-            &mut conn,
-            &[
-                "CREATE DATABASE d",
-                "CREATE TABLE d.p (id INT PRIMARY KEY, v INT)",
-                "CREATE TABLE d.c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES d.p (id) \
-                 ON DELETE CASCADE ON UPDATE CASCADE)",
-                "INSERT INTO d.p VALUES (1, 1), (2, 2), (3, 3)",
-                "INSERT INTO d.c VALUES (10, 1), (20, 2), (30, 3)",
-            ],
-        )
-        .await;
-        setup.base().await;
-        exec(&mut conn, "UPDATE d.p SET v = v + 1").await;
-        setup.capture();
-        setup.restore(&["--latest"]).success();
-        setup.compare(&["d"], "no cascade yet").await;
-        setup.drop_on_target(&["d"]).await;
-        exec_all(
-            &mut conn,
-            &[
-                "DELETE FROM d.p WHERE id = 1",
-                "UPDATE d.p SET id = 5 WHERE id = 3",
-            ],
-        )
-        .await;
-        setup.capture();
-        let left: i64 = query_one(&mut conn, "SELECT COUNT(*) FROM d.c WHERE p IN (2, 5)").await;
-        assert_eq!(left, 2, "the server cascaded");
-        let restored = setup.restore(&["--latest"]);
-        match flavor {
-            Flavor::MySql => {
-                restored.success();
-                setup
-                    .compare(&["d"], "cascades of the server are logged")
-                    .await;
-            }
-            Flavor::MariaDb => {
-                restored.refused(3, &["cascade", "parent=d.p", "child=d.c", "next step"]);
-                setup.restore(&["--latest", "--table", "d.p"]).success();
-                setup
-                    .compare_rows("SELECT COUNT(*), SUM(id), SUM(v) FROM d.p")
-                    .await;
-            }
-        }
     }
 }
 
