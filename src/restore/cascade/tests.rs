@@ -241,7 +241,7 @@ proptest! {
         rest in 0..1_000usize,
     ) {
         let history = history(&wishes);
-        let base = base % history.1.len();
+        let base = base % (1 + history.1.len() / 2);
         let through = base + rest % (history.1.len() - base);
         let all: Vec<Files> = (0..5).map(|t| files(t, &history, (base, segment))).collect();
         match derive(&all, through, BYTES_MAX).and_then(|graph| folded(&graph, &all, through)) {
@@ -257,7 +257,7 @@ proptest! {
     #[test]
     fn children_may_have_an_older_base(wishes in wishes(), base in 0..1_000usize, ahead in 0..20usize) {
         let history = history(&wishes);
-        let base = base % history.1.len();
+        let base = base % (1 + history.1.len() / 2);
         let later = (base + ahead).min(history.1.len() - 1);
         let through = history.1.len() - 1;
         // The first parent was read after its children: what it passed on until then is logged.
@@ -293,13 +293,28 @@ fn more_files_than_are_merged_at_once_keep_every_entry() {
     assert_eq!(state, history.1[through]);
 }
 
+#[test]
+fn without_checks_nothing_is_passed_on() {
+    let history = ended(9);
+    let all: Vec<Files> = (0..5).map(|t| files(t, &history, (18, 5))).collect();
+    let graph = derive(&all, 24, BYTES_MAX).expect("derive");
+    let state = folded(&graph, &all, 24).expect("fold");
+    assert_eq!(state, history.1[24]);
+    assert_eq!([state[0].len(), state[1].len(), state[2].len()], [0, 6, 6]);
+}
+
 /// Parents 1 to 6 with two children each, and the parents' end.
 fn small() -> (Vec<(Vec<Change>, u16)>, Vec<State>) {
+    ended(5)
+}
+
+/// The same; `kind` is of the wishes for the end.
+fn ended(kind: u8) -> (Vec<(Vec<Change>, u16)>, Vec<State>) {
     let mut wishes: Vec<Wish> = Vec::new();
     wishes.extend((1..=6).map(|v| (0, 0, 0, [v, v, 7, 7])));
     wishes.extend((1..=6).map(|v| (1, 0, 0, [v, v, v, 7])));
     wishes.extend((1..=6).map(|v| (2, 0, 0, [v, v, v, 7])));
-    wishes.extend((1..=6).map(|_| (0, 5, 0, [0; 4])));
+    wishes.extend((1..=6).map(|_| (0, kind, 0, [0; 4])));
     history(&wishes)
 }
 
