@@ -5,7 +5,7 @@ use super::cascade::{self, Cascades};
 use super::cut::{self, Cut};
 use super::objects::read_schema;
 use super::plan::{PlanInput, RestorePlan, decide};
-use super::replay::{self, Ddl};
+use super::replay;
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
 use crate::base::read_files;
@@ -14,8 +14,8 @@ use crate::manifest::{
     BaseManifest, Catalogue, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
-use crate::schema::{TableId, TableName, TableVersion};
-use crate::segment::{StatementsReader, TransactionRow, TransactionsReader};
+use crate::schema::{TableId, TableVersion};
+use crate::segment::{TransactionRow, TransactionsReader};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,9 +68,13 @@ pub(super) async fn plan(
     catalogue.versions().for_each(&mut know);
     segments.iter().flat_map(|s| &s.tables).for_each(&mut know);
     let objects = read_schema(&repo.get_object(&base.schema).await?)?;
-    let ddl = log
-        .ddl(&segments, (first, found.cut.seq), &versions, &base)
-        .await?;
+    let cases = base.source.pointer("/settings/lower_case_table_names");
+    let reading = replay::Reading {
+        flavor: timeline.flavor,
+        folded: cases.and_then(|v| v.as_str()).is_some_and(|v| v != "0"),
+        versions: &versions,
+    };
+    let ddl = reading.all(repo, &segments, (first, found.cut.seq)).await?;
     let mut keys = cascade::foreign_keys(&objects);
     let after_base = ddl.iter().filter(|one| one.seq() > base.seq);
     after_base.for_each(|one| cascade::follow(&mut keys, one));
@@ -199,10 +203,11 @@ impl<'a> Log<'a> {
     }
 
     async fn by_seq(&self, seq: Seq) -> Result<Found> {
-        if seq > self.head.manifest.seq_last || seq < self.timeline.seq_first().prev() {
-            return Err(self.uncovered("seq", seq.to_string()));
+        let known = self.timeline.seq_first().prev()..=self.head.manifest.seq_last;
+        match known.contains(&seq) {
+            true => self.cut_at(seq).await,
+            false => Err(self.uncovered("seq", seq.to_string())),
         }
-        self.cut_at(seq).await
     }
 
     async fn by_position(&self, position: &BinlogPosition, before: bool) -> Result<Found> {
@@ -400,38 +405,6 @@ impl<'a> Log<'a> {
         Ok(rows)
     }
 
-    /// The statements that change definitions, after one entry up to another.
-    async fn ddl(
-        &self,
-        segments: &[Arc<SegmentManifest>],
-        (after, through): (Seq, Seq),
-        versions: &BTreeMap<(TableId, u32), Arc<TableVersion>>,
-        base: &BaseManifest,
-    ) -> Result<Vec<Ddl>> {
-        let cases = base.source.pointer("/settings/lower_case_table_names");
-        let folded = cases.and_then(|v| v.as_str()).is_some_and(|v| v != "0");
-        let flavor = self.timeline.flavor;
-        let is_keyless = |name: &TableName| {
-            let mut versions = versions.values();
-            versions.any(|v| v.name == *name && v.key.is_empty())
-        };
-        let of = |row| Ddl::of(row, flavor, folded, is_keyless);
-        let mut all = Vec::new();
-        for segment in segments {
-            let mut wanted = segment.ddl_entries();
-            wanted.retain(|seq| *seq > after && *seq <= through);
-            if wanted.is_empty() {
-                continue;
-            }
-            for file in segment.files_of(FileRole::Statements) {
-                let rows = StatementsReader::open(self.repo.get_file(file).await?)?;
-                let read = replay::read(rows, of, &wanted);
-                all.extend(read.map_err(|e| e.field("object", &file.object))?);
-            }
-        }
-        Ok(all)
-    }
-
     async fn segments(&self, from: Seq, to: Seq) -> Result<Vec<Arc<SegmentManifest>>> {
         let timeline = self.timeline.timeline;
         let mut reader = self.repo.manifests(timeline, from, Some(to)).await?;
@@ -457,19 +430,18 @@ impl<'a> Log<'a> {
                 return Ok(base);
             }
         }
-        // The transactions are the same: only marks stand between the two.
-        let exact = matches!(
+        // Where the transactions are the same, only marks stand between the two.
+        let by_place = matches!(
             target.moment,
             Moment::Gtid(_) | Moment::GtidSet(_) | Moment::Position(_)
         );
-        for id in bases.iter().filter(|id| exact && id.seq > found.cut.seq) {
+        if let Some(id) = bases.iter().find(|id| by_place && id.seq > found.cut.seq) {
             let base = self.repo.base(*id).await?;
-            if base.gtids != found.cut.gtids || base.gtids.is_empty() {
-                break;
+            if base.gtids == found.cut.gtids && !base.gtids.is_empty() {
+                found.cut.seq = base.seq;
+                found.last_entries.clear();
+                return Ok(base);
             }
-            found.cut.seq = base.seq;
-            found.last_entries.clear();
-            return Ok(base);
         }
         let Some(first) = bases.first() else {
             return Err(Error::gap("plan restore: there is no base yet")
@@ -478,13 +450,12 @@ impl<'a> Log<'a> {
         };
         let first = self.repo.base(*first).await?;
         let from_us = first.commit_time.max_us.unwrap_or(first.created_us);
-        Err(
-            Error::gap("plan restore: the moment is before the first base")
-                .field("cut", found.cut.seq)
-                .field("restorable_from_seq", first.seq)
-                .field("restorable_from", show_time(from_us))
-                .hint("choose a moment at or after the first base"),
-        )
+        let error = Error::gap("plan restore: the moment is before the first base");
+        Err(error
+            .field("cut", found.cut.seq)
+            .field("restorable_from_seq", first.seq)
+            .field("restorable_from", show_time(from_us))
+            .hint("choose a moment at or after the first base"))
     }
 
     /// The moment is not in the log.

@@ -12,11 +12,15 @@ mod text;
 
 pub(super) use text::{Command, commands};
 
+use crate::change::StatementKind;
 use crate::error::{Error, Result};
+use crate::manifest::{FileRole, Repository, SegmentManifest};
 use crate::position::{Flavor, Seq};
-use crate::schema::TableName;
 use crate::schema::ddl::{self, Effect, ObjectKind, Obstacle, StatementClass, StatementContext};
-use crate::segment::StatementRow;
+use crate::schema::{TableId, TableName, TableVersion};
+use crate::segment::{StatementRow, StatementsReader};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A logged statement that changes definitions.
 #[derive(Clone, Debug)]
@@ -132,22 +136,61 @@ pub(super) fn events(effects: &[Effect]) -> Vec<TableName> {
     all.collect()
 }
 
-/// The statements of an entry's file, with what they mean.
-///
-/// # Errors
-/// Those of the reader.
-pub(super) fn read(
-    rows: impl Iterator<Item = Result<StatementRow>>,
-    of: impl Fn(StatementRow) -> Option<Ddl>,
-    wanted: &[Seq],
-) -> Result<Vec<Ddl>> {
-    let mut found = Vec::new();
-    for row in rows {
-        let row = row?;
-        let is_query = row.kind == crate::change::StatementKind::Query;
-        if is_query && wanted.binary_search(&row.seq).is_ok() {
-            found.extend(of(row));
+/// What statements are read with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading<'a> {
+    /// Flavor of the source.
+    pub(super) flavor: Flavor,
+    /// Whether names are in lower case, however statements spell them.
+    pub(super) folded: bool,
+    /// Every table version known up to the cut.
+    pub(super) versions: &'a BTreeMap<(TableId, u32), Arc<TableVersion>>,
+}
+
+impl Reading<'_> {
+    /// The statements of segments that change definitions, after one entry up to another.
+    ///
+    /// # Errors
+    /// Those of the repository, naming the object.
+    pub(super) async fn all(
+        &self,
+        repo: &Repository,
+        segments: &[Arc<SegmentManifest>],
+        (after, through): (Seq, Seq),
+    ) -> Result<Vec<Ddl>> {
+        let mut all = Vec::new();
+        for segment in segments {
+            let mut wanted = segment.ddl_entries();
+            wanted.retain(|seq| *seq > after && *seq <= through);
+            if wanted.is_empty() {
+                continue;
+            }
+            for file in segment.files_of(FileRole::Statements) {
+                let rows = StatementsReader::open(repo.get_file(file).await?)?;
+                let read = self.some(rows, &wanted);
+                all.extend(read.map_err(|e| e.field("object", &file.object))?);
+            }
         }
+        Ok(all)
     }
-    Ok(found)
+
+    fn some(
+        &self,
+        rows: impl Iterator<Item = Result<StatementRow>>,
+        wanted: &[Seq],
+    ) -> Result<Vec<Ddl>> {
+        let is_keyless = |name: &TableName| {
+            let mut versions = self.versions.values();
+            versions.any(|v| v.name == *name && v.key.is_empty())
+        };
+        let mut found = Vec::new();
+        for row in rows {
+            let row = row?;
+            let is_query = row.kind == StatementKind::Query;
+            if is_query && wanted.binary_search(&row.seq).is_ok() {
+                found.extend(Ddl::of(row, self.flavor, self.folded, is_keyless));
+            }
+        }
+        Ok(found)
+    }
 }
