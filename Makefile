@@ -1,9 +1,10 @@
 # What a person runs; each target sets up what it needs (scripts/, into ~/.cache/tidelog).
-.PHONY: help demo test bench fuzz lint setup servers
+.PHONY: help demo test soak bench fuzz lint setup servers
 
 help:
 	@echo "make demo    throwaway servers, a messaging workload, the classic mistake, the way back"
 	@echo "make test    every test, against real MySQL and MariaDB servers"
+	@echo "make soak    the long forms: SOAK_SEEDS (60) random histories a flavor, minutes of writes"
 	@echo "make bench   the benchmarks beside their peers, in one table"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; fails at a crash"
 	@echo "make lint    formatting, clippy and documentation, warnings as errors"
@@ -22,6 +23,10 @@ demo: servers
 
 test: setup
 	cargo test --no-fail-fast
+
+soak: setup
+	TIDELOG_TEST_SEEDS=$${SOAK_SEEDS:-60} cargo test --test it random_histories -- --nocapture
+	TIDELOG_TEST_SECONDS=$${SOAK_SECONDS:-180} cargo test --test it end_to_end -- --nocapture
 
 bench: setup
 	cargo bench --bench e2e
