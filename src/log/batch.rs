@@ -269,7 +269,12 @@ impl Batch {
             let row = open.next_row(rows.kind)?;
             for &op in ops {
                 let rest = images.get(at..).unwrap_or_default();
-                let length = table.plan.layout().split(rest, &mut self.cells)?;
+                let split = table.plan.layout().split(rest, &mut self.cells);
+                let length = split.map_err(|e| {
+                    e.field("table", &table.plan.version().name)
+                        .field("after", &self.position)
+                        .hint("rebuild the table on the source (ALTER TABLE .. FORCE), then take a new base; report it")
+                })?;
                 let image = rest.get(..length).unwrap_or_default();
                 let start = table.index.keys_len();
                 let typed = table

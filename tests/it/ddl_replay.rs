@@ -8,6 +8,7 @@ use crate::support::setup::Setup;
 use crate::support::sql::{exec, exec_all, query_one};
 use std::collections::BTreeMap;
 use tidelog::position::Flavor;
+use tidelog::service::throwaway::ServerSpec;
 
 /// A moment of the source: where it is, what every table held, how everything was defined.
 struct Checkpoint {
@@ -336,5 +337,43 @@ async fn auto_increment_goes_on_after_the_largest_id_ever() {
         let id: u64 = query_one(&mut target, "SELECT MAX(id) FROM d.m").await;
         let user: u64 = query_one(&mut target, "SELECT MAX(id) FROM d.u").await;
         assert_eq!((id, user), (1001, 500), "{flavor}");
+    }
+}
+
+/// A server that keeps names in lower case logs them as they were typed.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_any_case_mean_the_same_table() {
+    for flavor in FLAVORS {
+        let spec = || ServerSpec::new(flavor).init_option("--lower-case-table-names=1");
+        let setup = Setup::of(spec(), spec()).await;
+        let mut conn = setup.source.conn().await;
+        exec_all(
+            &mut conn,
+            &[
+                "CREATE DATABASE D",
+                "CREATE TABLE D.T (id INT PRIMARY KEY)",
+                "CREATE TABLE D.U (id INT PRIMARY KEY)",
+                "INSERT INTO d.t VALUES (1), (2)",
+                "INSERT INTO d.u VALUES (3)",
+            ],
+        )
+        .await;
+        setup.base().await;
+        exec_all(
+            &mut conn,
+            &[
+                "ALTER TABLE D.T ADD COLUMN x INT DEFAULT 5",
+                "INSERT INTO d.T VALUES (4, 4)",
+                "TRUNCATE TABLE d.U",
+                "INSERT INTO D.u VALUES (9)",
+                "RENAME TABLE D.T TO d.V, D.u TO D.T",
+                "UPDATE d.v SET x = 6 WHERE id = 1",
+                "INSERT INTO d.t VALUES (10)",
+            ],
+        )
+        .await;
+        setup.capture();
+        setup.restore(&["--latest"]).success();
+        setup.compare(&["d"], "names in another case").await;
     }
 }
