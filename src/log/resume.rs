@@ -40,7 +40,7 @@ impl Default for CaptureOptions {
             segment_bytes_max: 128 << 20,
             seal_interval: Duration::from_secs(60),
             zstd_level: 1,
-            batch_memory_max: 192 << 20,
+            batch_memory_max: 128 << 20,
             server_id: 0,
             heartbeat: Duration::from_secs(5),
         }
