@@ -9,7 +9,7 @@ use crate::manifest::{Repository, SegmentManifest};
 use crate::position::Seq;
 use crate::restore::TableFilter;
 use crate::runtime::Compute;
-use crate::segment::{EntryKind, TransactionRow};
+use crate::segment::TransactionRow;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -191,7 +191,8 @@ impl Log {
             .collect();
         let mut object = json!({
             "seq": transaction.seq,
-            "kind": kind(transaction.kind),
+            "kind": transaction.kind.name(),
+            "prepared_seq": transaction.xa_seq,
             "gtid": transaction.gtid.as_ref().map(ToString::to_string),
             "commit_time": transaction.commit.map(|c| output::time(Some(c.at_us))),
             "position": transaction.end.as_ref().map(ToString::to_string),
@@ -227,13 +228,6 @@ impl Wanted {
             None => self.from_us.is_none() && self.to_us.is_none(),
         };
         by_time && transaction.seq >= self.from_seq && transaction.seq <= self.to_seq
-    }
-}
-
-fn kind(kind: EntryKind) -> String {
-    match kind {
-        EntryKind::Transaction(kind) => format!("{kind:?}").to_lowercase(),
-        mark => format!("{mark:?}").to_lowercase(),
     }
 }
 
@@ -294,6 +288,10 @@ fn print(object: &Value) -> Result<()> {
             count("updated"),
             count("deleted")
         ));
+    }
+    let prepared = object.get("prepared_seq").and_then(Value::as_i64);
+    if let Some(prepared) = prepared {
+        tables.push(format!("prepared at seq {prepared}"));
     }
     output::line(&format!(
         "{seq:>10}  {}  {:<12} {}  {}",

@@ -84,6 +84,12 @@ fn print(answer: &Answer) -> Result<()> {
                 output::or_dash(stretch.through.as_ref())
             ))?;
         }
+        for xa in &timeline.open_xa {
+            output::line(&format!(
+                "  prepared XA   seq {} {}: its rows count once it is committed",
+                xa.seq, xa.xid
+            ))?;
+        }
         for gap in &timeline.gaps {
             output::line(&format!("  GAP           seq {} {}", gap.seq, gap.detail))?;
         }

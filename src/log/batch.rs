@@ -7,8 +7,9 @@
 
 use super::commit_time::CommitClock;
 use super::index::{IndexMark, TableIndex};
-use super::transaction::OpenTransaction;
-use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind};
+use super::transaction::{OpenTransaction, excerpt};
+use super::xa::{XaLog, XaOutcome};
+use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind};
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind};
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
@@ -59,6 +60,10 @@ pub(crate) struct Batch {
     pub(crate) ddl: Vec<Ddl>,
     pub(crate) kept: Vec<KeptEvent>,
     pub(crate) marks: Vec<Mark>,
+    /// XA transactions, those of segments before included.
+    pub(crate) xa: XaLog,
+    /// Entries whose rows were undone by ROLLBACK.
+    pub(crate) undone: Vec<Seq>,
     pub(crate) gtids_added: GtidSet,
     /// End of the last whole transaction.
     pub(crate) position: BinlogPosition,
@@ -111,7 +116,12 @@ impl BatchMark {
 
 impl Batch {
     /// An empty batch whose first entry will be `seq_first`.
-    pub(crate) fn new(seq_first: Seq, flavor: Flavor, position: BinlogPosition) -> Batch {
+    pub(crate) fn new(
+        seq_first: Seq,
+        flavor: Flavor,
+        position: BinlogPosition,
+        xa: XaLog,
+    ) -> Batch {
         Batch {
             seq_first,
             transactions: Vec::new(),
@@ -122,6 +132,8 @@ impl Batch {
             ddl: Vec::new(),
             kept: Vec::new(),
             marks: Vec::new(),
+            xa,
+            undone: Vec::new(),
             gtids_added: GtidSet::empty(flavor),
             position,
             ddl_seen: false,
@@ -342,17 +354,36 @@ impl Batch {
         }
         self.bytes += commit.event.len();
         let time = clock.commit_time(&open.begin, commit, received_us);
-        if let Some(barrier) = open.xa_barrier(commit, seq) {
-            self.barriers.push(barrier);
+        let xa_seq = self.xa(commit, seq);
+        if commit.kind == TransactionKind::Rollback && open.has_rows() {
+            self.undone.push(seq);
         }
         if open.ddl {
             self.forget_shapes();
         }
-        let row = open.finish(commit, seq, time, received_us);
+        let mut row = open.finish(commit, seq, time, received_us);
+        row.xa_seq = xa_seq;
         self.raw_bytes += row.raw.as_ref().map_or(0, Bytes::len);
         self.transactions.push(row);
         self.position = commit.end.clone();
         Ok(())
+    }
+
+    /// The XA PREPARE that a whole entry decides.
+    fn xa(&mut self, commit: &Commit, seq: Seq) -> Option<Seq> {
+        match self.xa.take(commit, seq) {
+            XaOutcome::Nothing => None,
+            XaOutcome::Decides(prepared) => Some(prepared),
+            XaOutcome::RowsUnknown(reason) => {
+                self.barriers.push(Barrier {
+                    seq,
+                    table: None,
+                    reason: reason.to_owned(),
+                    statement: commit.xa.as_deref().map(excerpt),
+                });
+                None
+            }
+        }
     }
 
     /// Forgets a transaction that has begun and will not end on this connection.

@@ -9,7 +9,7 @@ use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
     Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole, ObjectRef,
-    Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+    OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
@@ -33,6 +33,7 @@ pub(crate) struct Head {
     pub(crate) position: BinlogPosition,
     pub(crate) commit_max_us: Option<i64>,
     pub(crate) covered_through_us: Option<i64>,
+    pub(crate) open_xa: Vec<OpenXa>,
 }
 
 impl Head {
@@ -46,6 +47,7 @@ impl Head {
             position: manifest.position_last.clone(),
             commit_max_us: manifest.commit_time.max_us,
             covered_through_us: manifest.covered_through_us,
+            open_xa: manifest.open_xa.clone(),
         }
     }
 }
@@ -282,7 +284,9 @@ impl Committer {
             marks: batch.marks.clone(),
             barriers: batch.barriers.clone(),
             ddl: batch.ddl.clone(),
-            open_xa: Vec::new(),
+            open_xa: batch.xa.open(),
+            xa_decided: batch.xa.decided().to_vec(),
+            undone: batch.undone.clone(),
             catalog,
             requires: Vec::new(),
         })

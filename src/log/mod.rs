@@ -14,6 +14,7 @@ mod run;
 mod seal;
 mod session;
 mod transaction;
+mod xa;
 
 pub use resume::{CaptureOptions, CaptureProgress};
 pub use run::{CaptureControl, CaptureEnd, run};

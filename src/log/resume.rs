@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::commit::{Committer, Head, Sealing};
+use super::xa::XaLog;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     Catalogue, EpochClaim, MarkKind, Pending, Repository, StoredManifest, Timeline,
@@ -152,6 +153,7 @@ impl Writer {
                     position,
                     commit_max_us: None,
                     covered_through_us: None,
+                    open_xa: Vec::new(),
                 };
                 (
                     head,
@@ -215,10 +217,12 @@ impl Writer {
     /// An empty batch that follows the head.
     pub(super) fn new_batch(&self) -> Batch {
         let head = &self.committer.head;
+        let seq_first = head.seq_last.next();
         Batch::new(
-            head.seq_last.next(),
+            seq_first,
             self.identity.flavor,
             head.position.clone(),
+            XaLog::new(self.committer.timeline, seq_first, &head.open_xa),
         )
     }
 }

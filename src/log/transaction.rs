@@ -2,9 +2,7 @@
 
 use super::batch::BatchMark;
 use crate::binlog::query;
-use crate::change::{
-    Begin, Commit, CommitTime, RowsKind, Statement, StatementKind, TransactionKind, Undecoded,
-};
+use crate::change::{Begin, Commit, CommitTime, RowsKind, Statement, StatementKind, Undecoded};
 use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
@@ -168,16 +166,9 @@ impl OpenTransaction {
         })
     }
 
-    /// Rows of a prepared XA transaction count only at its commit, which may be far away: until
-    /// restores carry them, both ends are barriers.
-    pub(crate) fn xa_barrier(&self, commit: &Commit, seq: Seq) -> Option<Barrier> {
-        let prepared = matches!(commit.kind, TransactionKind::XaPrepare) && self.rows_next > 0;
-        prepared.then(|| Barrier {
-            seq,
-            table: None,
-            reason: "rows of a prepared XA transaction".to_owned(),
-            statement: commit.xa.as_deref().map(excerpt),
-        })
+    /// Whether it holds row images.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.events_next > 0
     }
 
     /// The transaction's row.
@@ -282,7 +273,7 @@ fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
 
 /// The start of a statement for a barrier's text: enough to recognise it, never a secret (the
 /// statements that carry passwords have no effect on rows and make no barrier).
-fn excerpt(text: &[u8]) -> String {
+pub(super) fn excerpt(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let short: String = text.chars().take(200).collect();
     if short.len() < text.len() {

@@ -40,7 +40,8 @@ pub struct BaseManifest {
     pub tables: Vec<BaseTable>,
     /// MariaDB sequences.
     pub sequences: Vec<SequenceState>,
-    /// XA transactions prepared and undecided at `seq`.
+    /// XA transactions that were prepared and undecided before `apply_from_seq`: their rows are
+    /// not in the files, and count if an XA COMMIT comes.
     pub open_xa: Vec<OpenXa>,
     /// `files.parquet`: the file list.
     pub files: ObjectRef,

@@ -4,10 +4,11 @@
 use super::base::BaseManifest;
 use super::digest::Sha256;
 use super::repo::Timeline;
-use super::segment::{MarkKind, SegmentManifest};
+use super::segment::{MarkKind, OpenXa, SegmentManifest};
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Checks a timeline's first manifest.
 ///
@@ -67,7 +68,28 @@ pub fn follows(prev: &SegmentManifest, prev_sha256: &Sha256, next: &SegmentManif
     if !prev.gtids_through.is_subset(&next.gtids_through) {
         return Err(broken("gtids_through shrinks", next));
     }
-    Ok(())
+    open_xa_follows(prev, next)
+}
+
+/// What is prepared at the end of one segment is decided in the next one or still prepared at
+/// its end; nothing else is.
+fn open_xa_follows(prev: &SegmentManifest, next: &SegmentManifest) -> Result<()> {
+    let decided: BTreeSet<Seq> = next.xa_decided.iter().map(|xa| xa.prepared).collect();
+    let stays = |xa: &&OpenXa| !decided.contains(&xa.seq);
+    let stayed = |xa: &&OpenXa| !next.contains(xa.seq);
+    let known: BTreeSet<Seq> = prev.open_xa.iter().map(|xa| xa.seq).collect();
+    let invented = decided
+        .iter()
+        .find(|seq| !next.contains(**seq) && !known.contains(*seq));
+    let same = prev
+        .open_xa
+        .iter()
+        .filter(stays)
+        .eq(next.open_xa.iter().filter(stayed));
+    match invented {
+        None if same => Ok(()),
+        _ => Err(broken("prepared XA transactions", next)),
+    }
 }
 
 fn broken(what: &'static str, manifest: &SegmentManifest) -> Error {

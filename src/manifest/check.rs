@@ -56,6 +56,7 @@ pub(super) fn segment(m: &SegmentManifest) -> Result<()> {
     times(m)?;
     files(m)?;
     open_xa(&m.open_xa, m.seq_last)?;
+    decided(m)?;
     match &m.catalog {
         Some(catalog) => catalog_ref(catalog, m.timeline, Some(m.seq_last)),
         None => Ok(()),
@@ -141,6 +142,26 @@ fn open_xa(open: &[OpenXa], through: Seq) -> Result<()> {
         if !is_manifest || xa.seq > through {
             return Err(invalid("read open XA transaction").field("file", &xa.object));
         }
+    }
+    Ok(())
+}
+
+/// What a segment says of rows that do not count where they stand.
+fn decided(m: &SegmentManifest) -> Result<()> {
+    for xa in &m.xa_decided {
+        let listed = !xa.committed || !m.contains(xa.prepared);
+        if xa.prepared < Seq::FIRST || xa.prepared >= xa.seq || !m.contains(xa.seq) || !listed {
+            return Err(invalid("read decided XA transaction")
+                .field("prepared", xa.prepared)
+                .field("seq", xa.seq));
+        }
+    }
+    if m.xa_decided.windows(2).any(|w| w[0].seq >= w[1].seq) {
+        return Err(invalid("read decided XA transactions out of order"));
+    }
+    let inside = m.undone.iter().all(|seq| m.contains(*seq));
+    if !inside || m.undone.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(invalid("read undone transactions"));
     }
     Ok(())
 }

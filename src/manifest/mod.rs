@@ -24,9 +24,9 @@ pub use repository::{
     CommitOutcome, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,
 };
 pub use segment::{
-    Barrier, CommitTimes, Ddl, FileEntry, FileOrder, FileRole, Mark, MarkKind, ObjectRef, OpenXa,
-    SegmentManifest,
+    Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, Mark, MarkKind,
+    ObjectRef, OpenXa, SegmentManifest,
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

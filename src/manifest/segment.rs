@@ -71,6 +71,15 @@ pub struct SegmentManifest {
     pub ddl: Vec<Ddl>,
     /// XA transactions that are prepared and undecided at the end of this segment.
     pub open_xa: Vec<OpenXa>,
+    /// XA transactions that this segment decides, ascending by the entry that does; those
+    /// prepared and committed within it are left out, for only a moment inside of the segment
+    /// could tell the two entries apart, and `xa_seq` of its transactions.parquet does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xa_decided: Vec<DecidedXa>,
+    /// Transactions of this segment that hold rows and ended with ROLLBACK, ascending: what
+    /// they changed in transactional tables was undone, and servers log nothing else in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<Seq>,
     /// The catalogue as of `seq_last`, where this manifest names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<ObjectRef>,
@@ -280,6 +289,17 @@ pub struct OpenXa {
     pub seq: Seq,
     /// Manifest of the segment that holds it.
     pub object: String,
+}
+
+/// An XA transaction that was prepared and is decided now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedXa {
+    /// Entry of its XA PREPARE, which holds its rows.
+    pub prepared: Seq,
+    /// Entry that decides it: the rows count from here on, or never.
+    pub seq: Seq,
+    /// XA COMMIT; otherwise XA ROLLBACK.
+    pub committed: bool,
 }
 
 impl Document for SegmentManifest {

@@ -1,6 +1,6 @@
 //! The stored forms: frozen samples, hostile values, mutations.
 
-pub(super) mod samples;
+pub(crate) mod samples;
 
 use super::*;
 use crate::error::{ErrorKind, Result};
@@ -52,7 +52,7 @@ fn every_kind_of_object_is_frozen() {
 #[test]
 fn senseless_values_are_refused() {
     type Change = fn(&mut SegmentManifest);
-    let changes: [(&str, Change); 25] = [
+    let changes: [(&str, Change); 29] = [
         ("timeline", |m| m.timeline = 0),
         ("epoch", |m| m.epoch = 0),
         ("first", |m| m.seq_first = Seq(0)),
@@ -82,6 +82,14 @@ fn senseless_values_are_refused() {
         ("pack overflow", |m| m.files[3].offset = u64::MAX),
         ("past its pack", |m| m.files[3].length = 4000),
         ("xa", |m| m.open_xa[0].object = ObjectName::Repo.to_string()),
+        ("decided before it is prepared", |m| {
+            m.xa_decided.push(decided(9, 9, false))
+        }),
+        ("decided elsewhere", |m| {
+            m.xa_decided.push(decided(3, 10, true))
+        }),
+        ("decided within", |m| m.xa_decided.push(decided(5, 6, true))),
+        ("undone elsewhere", |m| m.undone.push(Seq(10))),
         ("no pack", |m| drop(m.files.remove(2))),
         ("catalogue", |m| {
             m.catalog.as_mut().unwrap().object.push('x')
@@ -98,6 +106,14 @@ fn senseless_values_are_refused() {
         );
     }
     segment().validate().expect("the sample itself");
+}
+
+fn decided(prepared: i64, seq: i64, committed: bool) -> DecidedXa {
+    DecidedXa {
+        prepared: Seq(prepared),
+        seq: Seq(seq),
+        committed,
+    }
 }
 
 #[test]

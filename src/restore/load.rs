@@ -8,6 +8,7 @@ use super::plan::{PlanInput, RestorePlan, decide};
 use super::replay;
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
+use super::xa::Boundaries;
 use crate::base::read_files;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
@@ -68,6 +69,14 @@ pub(super) async fn plan(
     catalogue.versions().for_each(&mut know);
     segments.iter().flat_map(|s| &s.tables).for_each(&mut know);
     let objects = read_schema(&repo.get_object(&base.schema).await?)?;
+    let boundaries = Boundaries {
+        repo,
+        base: &base,
+        segments: &segments,
+        last_entries: &found.last_entries,
+        cut: found.cut.seq,
+    };
+    let counting = Arc::new(boundaries.counting().await?);
     let cases = base.source.pointer("/settings/lower_case_table_names");
     let reading = replay::Reading {
         flavor: timeline.flavor,
@@ -85,7 +94,7 @@ pub(super) async fn plan(
         base_files,
         versions: &versions,
         segments: &segments,
-        last_entries: &found.last_entries,
+        counting: Arc::clone(&counting),
         cut: found.cut,
         objects,
         ddl,
@@ -109,6 +118,7 @@ pub(super) async fn plan(
         versions: &versions,
         objects: &plan.objects,
         keys,
+        counting: Arc::clone(&counting),
         through: plan.cut.seq,
     };
     let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;

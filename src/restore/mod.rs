@@ -23,6 +23,7 @@ mod spool;
 mod statements;
 mod target;
 mod verify;
+mod xa;
 
 pub use cut::{Cut, CutTransaction};
 pub use plan::{PlannedBase, PlannedDdl, PlannedTable, RestorePlan};

@@ -13,14 +13,13 @@ use super::cascade::TableCascades;
 use super::cut::Cut;
 use super::replay::{Ddl, PlannedStatement};
 use super::target::TableFilter;
+use super::xa::Counting;
 use crate::base::BaseFile;
-use crate::change::TransactionKind;
 use crate::error::{Error, Result};
 use crate::manifest::{BaseManifest, FileEntry, MarkKind, SegmentManifest};
 use crate::position::{Flavor, Seq};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName, TableVersion};
-use crate::segment::{EntryKind, TransactionRow};
 use crate::source::SchemaObject;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -90,6 +89,9 @@ pub struct PlannedTable {
     /// What cascades that were not logged did to its rows in its first epoch.
     #[serde(skip)]
     pub(super) cascades: Option<Arc<TableCascades>>,
+    /// Which rows of the change files count.
+    #[serde(skip)]
+    pub(super) counting: Arc<Counting>,
 }
 
 /// What a restore will do.
@@ -117,6 +119,9 @@ pub struct RestorePlan {
     pub rows: u64,
     /// Seconds it will take with one job, about.
     pub predicted_seconds: u64,
+    /// XA transactions that are prepared and undecided at the cut (their XA PREPAREs, oldest
+    /// first): their rows are left out, and the target does not have them prepared.
+    pub open_xa: Vec<Seq>,
     /// What the reader should know besides.
     pub notes: Vec<String>,
     /// The schema objects of the base, in order of creation.
@@ -150,8 +155,8 @@ pub(super) struct PlanInput<'a> {
     pub(super) versions: &'a BTreeMap<(TableId, u32), Arc<TableVersion>>,
     /// The segments that hold the entries after the base up to the cut, in order.
     pub(super) segments: &'a [Arc<SegmentManifest>],
-    /// The entries of the segment in which the cut lies; empty when the cut is the base itself.
-    pub(super) last_entries: &'a [TransactionRow],
+    /// Which rows of change files count.
+    pub(super) counting: Arc<Counting>,
     /// The cut.
     pub(super) cut: Cut,
     /// All schema objects of the base.
@@ -175,7 +180,6 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
     let first = tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(input.base.seq);
     refuse_gaps(&input, first)?;
-    refuse_open_xa(&input, first)?;
     let files = tables
         .iter()
         .map(|t| (t.base_files.len() + t.change_files.len()) as u64);
@@ -203,6 +207,7 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
             .collect(),
         statements,
         tables,
+        open_xa: input.counting.undecided_at(input.cut.seq),
         cut: input.cut,
         notes: Vec::new(),
         objects: input.objects,
@@ -270,43 +275,6 @@ fn refuse_barriers(input: &PlanInput<'_>, tables: &[PlannedTable]) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// Rows of a prepared XA transaction count only at its XA COMMIT.
-fn refuse_open_xa(input: &PlanInput<'_>, first: Seq) -> Result<()> {
-    let refused = |seq: Seq| {
-        Error::gap("plan restore: an XA transaction is prepared across the base or the cut")
-            .field("seq", seq)
-            .field("base", input.base.seq)
-            .field("cut", input.cut.seq)
-            .hint("restore to a moment before its XA PREPARE, or take a base after its end")
-    };
-    let at_base = input.base.open_xa.first().map(|xa| xa.seq);
-    let open = input
-        .segments
-        .iter()
-        .flat_map(|s| &s.open_xa)
-        .map(|xa| xa.seq);
-    let open = open
-        .filter(|seq| *seq > first && *seq <= input.cut.seq)
-        .min();
-    if let Some(seq) = at_base.or(open) {
-        return Err(refused(seq));
-    }
-    let inside = input
-        .last_entries
-        .iter()
-        .filter(|row| row.seq > first && row.seq <= input.cut.seq);
-    let decided = |seq: Seq| {
-        inside.clone().any(|row| {
-            row.kind == EntryKind::Transaction(TransactionKind::XaCommit) && row.xa_seq == Some(seq)
-        })
-    };
-    let prepared = inside
-        .clone()
-        .filter(|row| row.kind == EntryKind::Transaction(TransactionKind::XaPrepare))
-        .find(|row| !decided(row.seq));
-    prepared.map_or(Ok(()), |row| Err(refused(row.seq)))
 }
 
 impl RestorePlan {

@@ -11,10 +11,10 @@ use super::plan::{Epoch, PlannedTable};
 use super::sequence;
 use super::spill;
 use super::spool::Spooled;
+use super::xa::Span;
 use crate::base::fold::{self, FoldedRow, Identity, Keep, Run, RunBatch};
 use crate::error::{Error, Result};
 use crate::manifest::FileOrder;
-use crate::position::Seq;
 use crate::schema::TableVersion;
 use crate::segment::{FileKind, ReadOptions, RowOrder, TableFileReader, TablePlan};
 use batch::BatchMapper;
@@ -84,8 +84,8 @@ pub(super) struct TableInput {
     changes: Vec<InputFile>,
     /// Whether the table was empty before: rows are left, and none vanish.
     is_first: bool,
-    after: Seq,
-    through: Seq,
+    /// Which changes count.
+    span: Span,
     is_sequence: bool,
     /// Name of the AUTO_INCREMENT column.
     counter: Option<String>,
@@ -142,8 +142,7 @@ impl TableInput {
             base: base.collect(),
             changes: changes.collect(),
             is_first: epoch.is_first,
-            after: epoch.after,
-            through: epoch.through,
+            span: Span::new(&table.counting, epoch.after, epoch.through),
             is_sequence: table.is_sequence,
             counter: None,
             largest_id: AtomicU64::new(0),
@@ -162,9 +161,9 @@ impl TableInput {
         self.identity
     }
 
-    /// The entry before the first that counts, and the last one.
-    pub(super) fn range(&self) -> (Seq, Seq) {
-        (self.after, self.through)
+    /// Which changes count.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Looks for the largest value of this AUTO_INCREMENT column while it folds.

@@ -330,6 +330,14 @@ impl<'a> Restore<'a> {
         if gtids.is_empty() || !self.options.filter.is_everything() {
             return Ok(());
         }
+        if !plan.open_xa.is_empty() {
+            self.notes.push(
+                "an XA transaction is undecided at the cut, and the target does not have it \
+                 prepared: it cannot replicate from the source from there on"
+                    .to_owned(),
+            );
+            return Ok(());
+        }
         let statement = match gtids {
             GtidSet::MySql(set) => format!("SET GLOBAL gtid_purged = '{set}'"),
             GtidSet::MariaDb(set) => format!("SET GLOBAL gtid_slave_pos = '{set}'"),

@@ -5,4 +5,4 @@ mod status;
 pub mod throwaway;
 
 pub use run::Service;
-pub use status::{Gap, OpenBarrier, Status, Stretch, TimelineStatus, status};
+pub use status::{Gap, OpenBarrier, PreparedXa, Status, Stretch, TimelineStatus, status};

@@ -35,6 +35,15 @@ pub struct OpenBarrier {
     pub statement: Option<String>,
 }
 
+/// An XA transaction without a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PreparedXa {
+    /// Entry of its XA PREPARE.
+    pub seq: Seq,
+    /// Identifier as XA statements write it.
+    pub xid: String,
+}
+
 /// A hole in the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
@@ -73,6 +82,8 @@ pub struct TimelineStatus {
     pub restorable: Vec<Stretch>,
     /// What stands behind the newest base.
     pub barriers: Vec<OpenBarrier>,
+    /// XA transactions that are prepared and undecided at the end of the log.
+    pub open_xa: Vec<PreparedXa>,
     /// Holes.
     pub gaps: Vec<Gap>,
 }
@@ -163,6 +174,7 @@ async fn one(
         position: None,
         restorable: Vec::new(),
         barriers: Vec::new(),
+        open_xa: Vec::new(),
         gaps: Vec::new(),
     };
     let newest_base = bases.iter().map(|b| b.seq).max();
@@ -184,6 +196,11 @@ async fn one(
     }
     if let Some(manifest) = &last {
         status.restorable = stretches(&bases, &stops, manifest);
+        let prepared = manifest.open_xa.iter().map(|xa| PreparedXa {
+            seq: xa.seq,
+            xid: String::from_utf8_lossy(&xa.xid).into_owned(),
+        });
+        status.open_xa = prepared.collect();
     }
     Ok((status, last))
 }

@@ -133,7 +133,7 @@ pub(super) async fn commit_times(
     })
 }
 
-async fn transactions(
+pub(super) async fn transactions(
     repository: &Repository,
     manifest: &SegmentManifest,
 ) -> Result<Vec<TransactionRow>> {

@@ -7,6 +7,7 @@
 
 mod cover;
 mod table;
+mod xa;
 
 use crate::base::{BaseFile, views, write_files};
 use crate::error::{Error, Result, Wrap};
@@ -136,13 +137,6 @@ impl Stage<'_> {
             ..SnapshotOptions::default()
         };
         let snapshot = SourceSnapshot::open(self.endpoint, &options).await?;
-        if let Some(xa) = snapshot.open_xa.first() {
-            return Err(
-                Error::incompatible("take base while an XA transaction is prepared")
-                    .field("xid", xa)
-                    .hint("commit or roll it back (XA RECOVER lists it), then take the base"),
-            );
-        }
         let mut workers = Vec::with_capacity(snapshot.workers.len());
         for worker in snapshot.workers {
             let seq = self.seq_of(timeline, worker.point()).await?;
@@ -152,6 +146,7 @@ impl Stage<'_> {
         let end = self.point_now().await?;
         let end_seq = self.seq_of(timeline, &end).await?;
         self.refuse_changes(timeline, first_seq, end_seq).await?;
+        xa::warn_of_unknown(self.repository, timeline, first_seq, &snapshot.open_xa).await?;
         let catalogue = self.repository.catalogue_at(timeline, end_seq).await?;
         let tables = known(&catalogue, snapshot.tables)?;
         let read = self.read_all(workers, tables).await?;
@@ -360,6 +355,7 @@ impl Stage<'_> {
                 .as_ref()
                 .map_or_else(|| at.manifest.gtids_through.clone(), |p| p.gtids.clone()),
             position: point.map_or_else(|| at.manifest.position_last.clone(), |p| p.position),
+            open_xa: xa::open_at(self.repository, timeline, apply_from_seq.prev()).await?,
             ..manifest_at(id, apply_from_seq, &at, self.clock.now_us())
         };
         self.repository.commit_base(&manifest).await?;

@@ -40,10 +40,10 @@ pub struct SnapshotPoint {
 pub struct SnapshotOptions {
     /// Connections that read.
     pub workers: usize,
-    /// MySQL: longest wait for the global read lock, seconds; while it waits, it stops writers.
+    /// Longest wait for a lock on all of the server, seconds; while it waits, it stops writers.
     /// It is tried again, with a pause for the writers in between.
     pub lock_wait_s: u32,
-    /// MySQL: attempts to get that lock before giving up.
+    /// Attempts to get that lock before giving up.
     pub lock_attempts: u32,
     /// Row bytes a [`RowBatch`] aims at.
     pub batch_bytes: usize,

@@ -25,7 +25,7 @@ fn seconds() -> u64 {
     given.map_or(60, |s| s.parse().expect("TIDELOG_TEST_SECONDS is a number"))
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("TIDELOG_TEST_SEED").ok();
     given.map_or_else(rand::random, |s| {
         s.parse().expect("TIDELOG_TEST_SEED is a number")

@@ -27,4 +27,5 @@ mod source_refusal;
 mod source_stream;
 mod support;
 mod traps;
+mod xa;
 mod zoo;

@@ -91,6 +91,7 @@ impl Capture {
             self.batch.seq_next(),
             self.identity.flavor,
             position.clone(),
+            self.batch.xa.clone(),
         );
         let batch = std::mem::replace(&mut self.batch, empty);
         let sealing = sealing(
@@ -101,7 +102,9 @@ impl Capture {
             self.covered_through_us,
             now_us,
         )?;
-        self.batch = Batch::new(sealing.batch.seq_next(), self.identity.flavor, position);
+        let seq_first = sealing.batch.seq_next();
+        let xa = sealing.batch.xa.next(seq_first);
+        self.batch = Batch::new(seq_first, self.identity.flavor, position, xa);
         self.batch.ddl_seen = ddl_seen;
         self.batch.file_events = file_events;
         self.batch_age = Stopwatch::start();

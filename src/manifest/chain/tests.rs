@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::manifest::tests::samples::{base, gtids, segment, timeline};
-use crate::manifest::{CommitTimes, Mark};
+use crate::manifest::{CommitTimes, DecidedXa, Mark};
 
 fn hash() -> Sha256 {
     Sha256::of(b"stored")
@@ -49,6 +49,55 @@ fn whatever_does_not_follow_is_refused() {
     let error = follows(&segment(), &hash(), &late).expect_err("a hole");
     let edges = (error.get("seq_first"), error.get("seq_last"));
     assert_eq!(edges, (Some("10"), Some("14")), "both edges are named");
+}
+
+#[test]
+fn prepared_transactions_are_handed_on() {
+    type Change = fn(&mut SegmentManifest);
+    let decided = |committed| DecidedXa {
+        prepared: Seq(3),
+        seq: Seq(10),
+        committed,
+    };
+    let check = |change: &dyn Fn(&mut SegmentManifest)| {
+        let mut next = next();
+        change(&mut next);
+        follows(&segment(), &hash(), &next).map_err(|e| e.kind())
+    };
+    for committed in [true, false] {
+        let ends = |m: &mut SegmentManifest| {
+            m.open_xa.clear();
+            m.xa_decided.push(decided(committed));
+        };
+        assert_eq!(check(&ends), Ok(()));
+    }
+    let begins = |m: &mut SegmentManifest| {
+        let mut new = m.open_xa[0].clone();
+        new.seq = Seq(10);
+        m.open_xa.push(new);
+    };
+    assert_eq!(check(&begins), Ok(()));
+    let wrong: [Change; 4] = [
+        |m| m.open_xa.clear(),
+        |m| m.open_xa[0].seq = Seq(2),
+        |m| {
+            m.xa_decided.push(DecidedXa {
+                prepared: Seq(2),
+                seq: Seq(10),
+                committed: true,
+            })
+        },
+        |m| {
+            m.xa_decided.push(DecidedXa {
+                prepared: Seq(3),
+                seq: Seq(10),
+                committed: true,
+            })
+        },
+    ];
+    for change in wrong {
+        assert_eq!(check(&change), Err(ErrorKind::Corrupt));
+    }
 }
 
 #[test]

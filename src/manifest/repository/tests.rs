@@ -82,6 +82,8 @@ impl Writer {
             barriers: Vec::new(),
             ddl: Vec::new(),
             open_xa: Vec::new(),
+            xa_decided: Vec::new(),
+            undone: Vec::new(),
             catalog: None,
             ..segment()
         }

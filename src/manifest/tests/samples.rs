@@ -235,6 +235,8 @@ pub(crate) fn segment() -> SegmentManifest {
             }
             .to_string(),
         }],
+        xa_decided: Vec::new(),
+        undone: Vec::new(),
         catalog: Some(reference(ObjectName::Catalog {
             timeline: 1,
             seq: Seq(9),

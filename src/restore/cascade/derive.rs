@@ -16,6 +16,7 @@ use super::walk::{ChildKey, Derived, before, cell_of, unordered};
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use crate::restore::rows::TableInput;
+use crate::restore::xa::{Counting, Span};
 use crate::schema::TableName;
 use crate::segment::TablePlan;
 use std::collections::HashSet;
@@ -62,6 +63,10 @@ impl Edge {
     fn is_quiet(&self) -> bool {
         self.logged.is_empty() && self.derived.is_empty()
     }
+
+    fn any_within(&self, span: &Span) -> bool {
+        self.logged.any_within(span) || self.derived.any_within(span)
+    }
 }
 
 /// A table of the graph.
@@ -79,6 +84,7 @@ pub(super) struct Node {
     pub(super) plan: Arc<TablePlan>,
     /// What its definition says besides.
     pub(super) facts: Facts,
+    counting: Arc<Counting>,
     /// Edges of which it is the parent.
     passes: Vec<usize>,
     /// Edges of which it is the child.
@@ -96,7 +102,7 @@ impl Node {
         (name, exact_from, known_through, died): (TableName, Seq, Seq, Seq),
         plan: Arc<TablePlan>,
         facts: Facts,
-        budget: &Budget,
+        (counting, budget): (&Arc<Counting>, &Budget),
     ) -> Node {
         Node {
             name,
@@ -105,6 +111,7 @@ impl Node {
             died,
             plan,
             facts,
+            counting: Arc::clone(counting),
             passes: Vec::new(),
             receives: Vec::new(),
             arrivals: Arc::new(Arrivals::new(Held::new(budget))),
@@ -327,8 +334,8 @@ impl Graph {
                 continue;
             };
             let mut received = self.edges_of(&node.receives);
-            let between = (from, node.exact_from);
-            if received.any(|e| e.logged.any_within(between) || e.derived.any_within(between)) {
+            let between = Span::new(&node.counting, from, node.exact_from);
+            if received.any(|e| e.any_within(&between)) {
                 return Err(edge.link.context(
                     Error::gap("derive cascades: parent and child were read at different moments")
                         .field("parent_seq", node.exact_from)
@@ -380,8 +387,8 @@ fn refuse_child(node: &Node, edge: &Edge) -> Result<()> {
         let error = Error::gap(what).field("seq", at.0).hint(before(at));
         Err(edge.link.context(error))
     };
-    let later = (node.known_through, node.died);
-    if edge.logged.any_within(later) || edge.derived.any_within(later) {
+    let later = Span::new(&node.counting, node.known_through, node.died);
+    if edge.any_within(&later) {
         let error = Error::gap("derive cascades: a statement changed the child after the base")
             .field("after", node.known_through)
             .hint("restore to a moment before that Seq, or after the next base");

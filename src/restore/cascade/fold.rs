@@ -184,9 +184,9 @@ where
             layout: plan.layout(),
             flavor: plan.version().flavor,
         };
-        let (exact_from, through) = input.range();
-        let cascades = self.cascades;
-        let mut walker = Walker::new(images, (&cascades.keys, &cascades.referred), exact_from.0);
+        let (cascades, span) = (self.cascades, input.span());
+        let through = span.through();
+        let mut walker = Walker::new(images, (&cascades.keys, &cascades.referred), span);
         let mut mover = Mover {
             plan: &plan,
             codec: KeyCodec::new(Arc::clone(&plan)),

@@ -6,6 +6,7 @@
 use super::value::MatchKey;
 use crate::error::{Error, Result};
 use crate::position::Seq;
+use crate::restore::xa::Span;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -154,10 +155,10 @@ impl CascadeLog {
         events.any(|(_, action)| is(action))
     }
 
-    /// Whether anything happened after the first and up to the second entry.
-    pub(super) fn any_within(&self, (after, through): (Seq, Seq)) -> bool {
+    /// Whether anything happened between two states.
+    pub(super) fn any_within(&self, span: &Span) -> bool {
         let mut places = self.places();
-        places.any(|(seq, _)| seq > after.0 && seq <= through.0)
+        places.any(|(seq, _)| span.takes(Seq(seq)))
     }
 
     /// Notes an event; [`sort`](Self::sort) comes after the last one.

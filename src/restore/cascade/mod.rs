@@ -26,6 +26,7 @@ use super::plan::PlannedTable;
 use super::rows::TableInput;
 use super::spool::Spooled;
 use super::target::TableFilter;
+use super::xa::{Counting, Span};
 use crate::error::{Error, Result};
 use crate::manifest::{BaseManifest, FileEntry, FileRole, Repository, SegmentManifest};
 use crate::position::Seq;
@@ -78,6 +79,8 @@ pub(super) struct Cascades<'a> {
     pub(super) objects: &'a [SchemaObject],
     /// Foreign keys with an action, each with the entries while which it is in force.
     pub(super) keys: Vec<ForeignKey>,
+    /// Which rows of change files count.
+    pub(super) counting: Arc<Counting>,
     /// The last entry that counts.
     pub(super) through: Seq,
 }
@@ -143,7 +146,12 @@ impl Cascades<'_> {
         for member in members {
             let plan = Arc::new(TablePlan::compile(Arc::clone(&member.version))?);
             let facts = Facts::of(self.objects, member.base_name());
-            nodes.push(Node::new(member.place(), plan, facts, budget));
+            nodes.push(Node::new(
+                member.place(),
+                plan,
+                facts,
+                (&self.counting, budget),
+            ));
         }
         let pairs = members::links(&self.keys, members);
         let mut edges = Vec::new();
@@ -168,9 +176,9 @@ impl Cascades<'_> {
             let after = exact.map(|m| m.exact_from).min();
             let after = after.unwrap_or(member.exact_from);
             self.refuse_barrier(member, after)?;
-            let range = (after, self.through);
-            let scan = Scan::new(&member.name, links.clone(), (range, versioned), budget);
-            let logs = self.scan(compute, &member.id, after, scan).await?;
+            let span = Span::new(&self.counting, after, self.through);
+            let scan = Scan::new(&member.name, links.clone(), (&span, versioned), budget);
+            let logs = self.scan(compute, &member.id, &span, scan).await?;
             for ((link, child), log) in links.into_iter().zip(children).zip(logs) {
                 edges.push(Edge::new(link, (parent, child), log, budget));
             }
@@ -182,10 +190,10 @@ impl Cascades<'_> {
         &self,
         compute: &Compute,
         table: &TableId,
-        after: Seq,
+        span: &Span,
         mut scan: Scan,
     ) -> Result<Vec<log::CascadeLog>> {
-        for file in self.files(table, after) {
+        for file in self.files(table, span) {
             let version = (table.clone(), file.version.unwrap_or(0));
             let version = self.versions.get(&version);
             let version = version.ok_or_else(|| {
@@ -202,14 +210,10 @@ impl Cascades<'_> {
     }
 
     /// Change files of a table with entries that count.
-    fn files(&self, table: &TableId, after: Seq) -> impl Iterator<Item = &FileEntry> {
-        let files = self.segments.iter();
-        let files = files.flat_map(|s| s.files_of(FileRole::Changes));
-        files.filter(move |file| {
-            file.table_id.as_ref() == Some(table)
-                && file.seq_last > after
-                && file.seq_first <= self.through
-        })
+    fn files(&self, table: &TableId, span: &Span) -> impl Iterator<Item = &FileEntry> {
+        let segments = self.counting.earlier().iter().chain(self.segments);
+        let files = segments.flat_map(|s| s.files_of(FileRole::Changes));
+        files.filter(move |file| file.table_id.as_ref() == Some(table) && span.reads(file))
     }
 
     /// What happened to a parent must be known, also where its own rows are not asked for.

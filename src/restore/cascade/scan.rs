@@ -6,7 +6,7 @@ use super::value::{KeyColumn, MatchKey};
 use super::walk::{before, unordered};
 use crate::change::Op;
 use crate::error::{Error, Result};
-use crate::position::Seq;
+use crate::restore::xa::Span;
 use crate::schema::TableName;
 use crate::segment::{
     BatchView, FileKind, ImageEncoder, ReadOptions, TableFileReader, TablePlan, system,
@@ -170,7 +170,7 @@ pub(super) struct Scan {
     parent: TableName,
     links: Vec<(Link, CascadeLog)>,
     /// The entries that count.
-    range: (Seq, Seq),
+    span: Span,
     /// MariaDB keeps the history of the parent's rows.
     versioned: bool,
     /// Updates of which one image was seen.
@@ -180,18 +180,18 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// For changes within `range` (its first entry excluded).
+    /// For the changes of `span`.
     pub(super) fn new(
         parent: &TableName,
         links: Vec<Link>,
-        (range, versioned): ((Seq, Seq), bool),
+        (span, versioned): (&Span, bool),
         budget: &Budget,
     ) -> Scan {
         let links = links.into_iter();
         Scan {
             parent: parent.clone(),
             links: links.map(|l| (l, CascadeLog::new(budget))).collect(),
-            range,
+            span: span.clone(),
             versioned,
             halves: HashMap::new(),
             held: Held::new(budget),
@@ -225,7 +225,7 @@ impl Scan {
             let view = BatchView::new(plan, &batch)?;
             for row in 0..view.rows() {
                 let change = view.change(row)?;
-                let counts = change.seq > self.range.0 && change.seq <= self.range.1;
+                let counts = self.span.takes(change.seq);
                 if !counts || change.flags & LOGGED != 0 || change.op == Op::Insert {
                     continue;
                 }

@@ -127,6 +127,7 @@ fn files(
         died: None,
         base_name: None,
         cascades: None,
+        counting: Arc::default(),
     };
     let mut changes = Vec::new();
     for (number, part) in log.chunks(segment).enumerate() {
@@ -167,7 +168,12 @@ fn derive(all: &[Files], through: usize, bytes: u64) -> Result<Graph> {
     let nodes = all.iter().map(|files| {
         let (name, exact) = (files.table.name.clone(), files.table.exact_from_seq);
         let place = (name, exact, Seq(through as i64), Seq(i64::MAX));
-        Node::new(place, plan(files), Facts::default(), &budget)
+        Node::new(
+            place,
+            plan(files),
+            Facts::default(),
+            (&Arc::default(), &budget),
+        )
     });
     let nodes: Vec<Node> = nodes.collect();
     let after = all
@@ -179,9 +185,9 @@ fn derive(all: &[Files], through: usize, bytes: u64) -> Result<Graph> {
     for key in &KEYS {
         let (parent, child) = (plan(&all[key.0]), plan(&all[key.2]));
         let link = Link::new(&foreign_key(key), &parent, &child);
-        let range = (after, Seq(through as i64));
+        let span = Span::new(&Arc::default(), after, Seq(through as i64));
         let name = &all[key.0].table.name;
-        let mut scan = Scan::new(name, vec![link.clone()], (range, false), &budget);
+        let mut scan = Scan::new(name, vec![link.clone()], (&span, false), &budget);
         for bytes in &all[key.0].changes {
             scan.file(bytes.clone(), &parent)?;
         }

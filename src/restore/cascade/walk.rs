@@ -9,7 +9,8 @@ use super::log::{Action, CascadeLog, Place};
 use super::value::{KeyColumn, MatchKey};
 use crate::change::{ImageLayout, ImageWriter};
 use crate::error::{Error, Result};
-use crate::position::Flavor;
+use crate::position::{Flavor, Seq};
+use crate::restore::xa::Span;
 use crate::schema::TableName;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
@@ -29,11 +30,20 @@ impl ChildKey {
     fn next(
         &self,
         key: &MatchKey,
-        window: (Bound<Place>, Bound<Place>),
+        (mut from, until): (Bound<Place>, Bound<Place>),
+        span: &Span,
     ) -> Result<Option<(Place, &Action)>, Place> {
         let [logged, derived] = &self.logs;
-        let found = [logged.next(key, window)?, derived.next(key, window)?];
-        Ok(found.into_iter().flatten().min_by_key(|(at, _)| *at))
+        loop {
+            let window = (from, until);
+            let found = [logged.next(key, window)?, derived.next(key, window)?];
+            let found = found.into_iter().flatten().min_by_key(|(at, _)| *at);
+            match found {
+                // The base has it, though it has not what was prepared before.
+                Some((at, _)) if !span.takes(Seq(at.0)) => from = Bound::Excluded(at),
+                found => return Ok(found),
+            }
+        }
     }
 }
 
@@ -118,7 +128,9 @@ pub(super) struct Walker<'a> {
     keys: &'a [ChildKey],
     /// Columns that other rows refer to.
     referred: &'a [usize],
-    /// The state that the base holds.
+    /// Which events the base does not have, up to the end.
+    span: &'a Span,
+    /// The place of the base before all of them.
     start: Place,
     rows: Rows,
     /// Events up to here have been applied (or are later than anything so far).
@@ -127,14 +139,15 @@ pub(super) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// For a table whose base holds the state at `exact_from`.
+    /// For a table whose base holds the state before `span`.
     pub(super) fn new(
         images: Images<'a>,
         (keys, referred): (&'a [ChildKey], &'a [usize]),
-        exact_from: i64,
+        span: &'a Span,
     ) -> Walker<'a> {
-        let start = (exact_from, i64::MAX);
+        let start = (span.place_of_base().0, i64::MAX);
         Walker {
+            span,
             images,
             keys,
             referred,
@@ -236,7 +249,7 @@ impl<'a> Walker<'a> {
             let Some(value) = MatchKey::of(&key.columns, cell) else {
                 continue;
             };
-            let next = key.next(&value, (self.floor, until));
+            let next = key.next(&value, (self.floor, until), self.span);
             let next = next.map_err(|at| alike(key, at))?;
             hits.extend(next.map(|(at, action)| (key, at, action)));
         }

@@ -48,7 +48,7 @@ impl Epoch {
     ) -> impl Iterator<Item = &'a FileEntry> + use<'a> {
         let (after, through) = (self.after, self.through);
         let files = table.change_files.iter();
-        files.filter(move |file| file.seq_last > after && file.seq_first <= through)
+        files.filter(move |file| table.counting.reads(file, after, through))
     }
 
     /// Finds the shape of all its images.

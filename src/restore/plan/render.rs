@@ -64,6 +64,9 @@ impl RestorePlan {
                 table.name, table.base_rows, table.change_rows
             ));
         }
+        lines.extend(self.open_xa.iter().map(|seq| {
+            format!("left out  the XA transaction prepared at seq {seq}: undecided at the cut")
+        }));
         lines.extend(self.notes.iter().map(|note| format!("note      {note}")));
         lines.push(String::new());
         lines.join("\n")

@@ -10,6 +10,7 @@ use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName};
 use crate::source::ObjectKind;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Tables by name, and the statements that are run again.
 ///
@@ -105,13 +106,15 @@ fn base_tables(input: &PlanInput<'_>) -> Vec<model::BaseTable> {
 }
 
 fn change_files<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a FileEntry> {
-    let segments = input.segments.iter();
+    // Those before the base come first: the files are in the order of the log.
+    let segments = input.counting.earlier().iter().chain(input.segments);
     let files = segments.flat_map(|segment| segment.files_of(FileRole::Changes));
     files.filter(|file| file.seq_first <= input.cut.seq)
 }
 
 /// First rows of every table id that the base does not have. A table whose rows are all older
-/// than the base had ended before it.
+/// than the base had ended before it, for a table with prepared rows is there until they are
+/// decided; rows that are prepared later show that it was there, whatever becomes of them.
 fn sights(input: &PlanInput<'_>) -> Result<Vec<Sight>> {
     let mut first: BTreeMap<TableId, Sight> = BTreeMap::new();
     for file in change_files(input) {
@@ -263,6 +266,7 @@ fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<P
         died: table.died,
         base_name: base.map(|base| base.name.clone()),
         cascades: None,
+        counting: Arc::clone(&input.counting),
     };
     if let Some(base) = base {
         let record = version(input, &base.table_id, base.version)?;
@@ -292,7 +296,11 @@ fn add_files(input: &PlanInput<'_>, table: &mut PlannedTable) -> Result<()> {
         let (Some(id), Some(number)) = (&file.table_id, file.version) else {
             continue;
         };
-        if *id != table.table_id || file.seq_last <= table.exact_from_seq {
+        if *id != table.table_id
+            || !input
+                .counting
+                .reads(file, table.exact_from_seq, input.cut.seq)
+        {
             continue;
         }
         table.versions.insert(number, version(input, id, number)?);

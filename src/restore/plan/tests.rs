@@ -4,8 +4,8 @@ use super::*;
 use crate::change::StatementKind;
 use crate::error::ErrorKind;
 use crate::manifest::{
-    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, FileOrder, FileRole, Mark, ObjectRef,
-    OpenXa, Sha256,
+    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, DecidedXa, FileOrder, FileRole, Mark,
+    ObjectRef, OpenXa, Sha256,
 };
 use crate::position::{BinlogPosition, GtidSet};
 use crate::segment::{RowOrder, StatementRow};
@@ -143,6 +143,8 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         barriers: Vec::new(),
         ddl: Vec::new(),
         open_xa: Vec::new(),
+        xa_decided: Vec::new(),
+        undone: Vec::new(),
         catalog: None,
         requires: Vec::new(),
     }
@@ -221,7 +223,7 @@ impl Case {
             base_files: base_files(),
             versions: &versions.collect(),
             segments: &segments,
-            last_entries: &[],
+            counting: Arc::new(Counting::new(&self.base, &segments, &[])),
             cut: Cut {
                 seq: Seq(self.cut),
                 gtids: gtids("0-1-7"),
@@ -303,7 +305,7 @@ fn barriers_refuse_only_what_they_stand_before() {
 }
 
 #[test]
-fn gaps_and_undecided_xa_refuse() {
+fn gaps_refuse() {
     let gap = |seq| Mark {
         seq: Seq(seq),
         kind: MarkKind::Gap {
@@ -317,19 +319,56 @@ fn gaps_and_undecided_xa_refuse() {
     assert_eq!(case.refused().get("seq"), Some("14"));
     case.segments[1].marks[0] = gap(8);
     assert!(case.plan().is_ok());
-    let xa = |seq| OpenXa {
-        xid: b"x".to_vec(),
-        seq: Seq(seq),
-        object: "o".to_owned(),
+}
+
+#[test]
+fn files_of_a_transaction_prepared_before_the_base_are_read() {
+    let files = |case: &Case| {
+        let plan = case.plan().expect("plan");
+        let of = |t: &PlannedTable| t.change_files.iter().map(|f| f.object.clone()).collect();
+        let files: Vec<Vec<String>> = plan.tables.iter().map(of).collect();
+        (files, plan.open_xa)
     };
+    let decided = |prepared, seq, committed| DecidedXa {
+        prepared: Seq(prepared),
+        seq: Seq(seq),
+        committed,
+    };
+    let late = ["changes-1-10", "changes-1-20"];
     let mut case = Case::new();
-    case.segments[2].open_xa.push(xa(26));
-    assert!(case.plan().is_ok(), "prepared after the cut");
-    case.segments[1].open_xa.push(xa(12));
-    assert_eq!(case.refused().get("seq"), Some("12"));
-    let mut case = Case::new();
-    case.base.open_xa.push(xa(3));
-    case.refused();
+    case.segments[1].xa_decided.push(decided(6, 15, true));
+    assert_eq!(
+        files(&case).0[1],
+        ["changes-2-2", "changes-2-15"],
+        "table 2 was read at entry 8"
+    );
+    assert_eq!(
+        files(&case).0[0],
+        late,
+        "it has no rows in the first segment"
+    );
+    case.segments[1].xa_decided[0] = decided(6, 15, false);
+    assert_eq!(files(&case).0[1], ["changes-2-15"], "rolled back");
+    case.segments[1].xa_decided.clear();
+    case.segments[2].xa_decided.push(decided(6, 26, true));
+    assert_eq!(
+        files(&case).0[1],
+        ["changes-2-15"],
+        "committed after the cut"
+    );
+    assert_eq!(files(&case).1, [Seq(6)], "and undecided at the cut");
+    case.segments[2].open_xa.push(OpenXa {
+        xid: b"x".to_vec(),
+        seq: Seq(21),
+        object: "o".to_owned(),
+    });
+    assert_eq!(files(&case).1, [Seq(6), Seq(21)]);
+    assert!(
+        case.plan()
+            .expect("plan")
+            .render()
+            .contains("prepared at seq 21")
+    );
 }
 
 /// The version of table 1 with another key.

@@ -4,6 +4,7 @@ use super::{Images, TableInput};
 use crate::base::fold::{Identity, Keep, Keys, RunBatch, Step};
 use crate::error::{Error, Result};
 use crate::position::Seq;
+use crate::restore::xa::Span;
 use crate::segment::{BatchView, FileKind, ImageEncoder, KeyCodec, Scratch, TablePlan, Value};
 use arrow_array::RecordBatch;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ pub(super) struct BatchMapper<'a> {
     identity: Identity,
     kind: FileKind,
     keep: Keep,
-    after: Seq,
-    through: Seq,
+    span: Span,
+    /// The last place that a row of the base may have.
+    base_place: Seq,
     /// The AUTO_INCREMENT column and the largest value seen of it.
     counter: Option<(usize, &'a AtomicU64)>,
     /// Whether entries of one key become one.
@@ -52,8 +54,8 @@ impl<'a> BatchMapper<'a> {
             encoder: ImageEncoder::new(Arc::clone(plan)),
             identity: input.identity,
             kind,
-            after: input.after,
-            through: input.through,
+            span: input.span.clone(),
+            base_place: input.span.place_of_base(),
             condenses: input.cascades.is_none(),
         }
     }
@@ -102,7 +104,7 @@ impl<'a> BatchMapper<'a> {
 
     /// The entry of a row; `None` when it does not count.
     fn entry(&self, view: &BatchView<'_>, row: usize) -> Result<Option<Entry>> {
-        let entry = match self.kind {
+        let mut entry = match self.kind {
             FileKind::Base => Entry {
                 seq: view.seq(row)?.0,
                 row: 0,
@@ -111,7 +113,7 @@ impl<'a> BatchMapper<'a> {
             },
             FileKind::Change => {
                 let change = view.change(row)?;
-                if change.seq <= self.after || change.seq > self.through {
+                if !self.span.takes(change.seq) {
                     return Ok(None);
                 }
                 let present = change.op.is_present_after();
@@ -126,12 +128,16 @@ impl<'a> BatchMapper<'a> {
                 }
             }
         };
-        if self.kind == FileKind::Base && entry.seq > self.after.0 {
+        if self.kind == FileKind::Base && entry.seq > self.span.after().0 {
             return Err(
                 Error::corrupt("fold rows: a row of the base is younger than the base")
                     .field("seq", entry.seq)
-                    .field("base", self.after),
+                    .field("base", self.span.after()),
             );
+        }
+        if self.kind == FileKind::Base {
+            // Changes may stand at entries before the base: see `xa`.
+            entry.seq = entry.seq.min(self.base_place.0);
         }
         Ok(Some(entry))
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::BaseFile;
 use crate::change::{ImageWriter, Op};
 use crate::manifest::{Crc32, FileEntry, FileRole, Sha256};
-use crate::position::Flavor;
+use crate::position::{Flavor, Seq};
 use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, wire};
 use crate::segment::{
     BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, KeyCodec, TableFileWriter,
@@ -234,6 +234,7 @@ fn folded_as(
         base_files: vec![base_entry(&base_bytes, count)],
         change_files: Vec::new(),
         versions: BTreeMap::from([(1, Arc::clone(&version))]),
+        counting: Arc::default(),
         epochs: Vec::new(),
         is_wanted: true,
         died: None,
@@ -398,6 +399,7 @@ fn a_base_row_younger_than_its_base_is_refused() {
         base_files: vec![base_entry(&bytes, 1)],
         change_files: Vec::new(),
         versions: BTreeMap::from([(1, Arc::clone(&version))]),
+        counting: Arc::default(),
         epochs: Vec::new(),
         is_wanted: true,
         died: None,

@@ -259,7 +259,7 @@ pub(super) fn privileges(server: &Server, needs: SourceNeeds, lines: &mut Lines)
     lines.privilege(server, Blocker, &["SELECT"]);
     if mysql {
         lines.privilege(server, Blocker, &["RELOAD"]);
-        // Whether a transaction is prepared decides whether a base can be taken.
+        // A transaction prepared before the log began is in no base and no segment: it is named.
         lines.privilege(server, Blocker, &["XA_RECOVER_ADMIN"]);
         // A global SELECT shows the bodies of routines, too.
         lines.privilege(server, Warn, &["SHOW_ROUTINE", "SELECT"]);
@@ -268,6 +268,8 @@ pub(super) fn privileges(server: &Server, needs: SourceNeeds, lines: &mut Lines)
         lines.privilege(server, Warn, &[name]);
     }
     if !mysql {
+        // Where XA is used, commits are stopped for the moment in which a base begins.
+        lines.privilege(server, Severity::Info, &["RELOAD"]);
         // Without it DDL on a table that was read waits for the end of the whole base.
         lines.privilege(server, Severity::Info, &["BINLOG ADMIN"]);
     }

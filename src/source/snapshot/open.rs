@@ -3,7 +3,9 @@
 //! MySQL: `FLUSH TABLES WITH READ LOCK` stops commits, every worker starts its transaction, the
 //! position and `gtid_executed` are read, and the lock is gone: nothing else is done under it.
 //! MariaDB: a consistent snapshot covers its binlog as well, and `Binlog_snapshot_file` and
-//! `_position` say where it stands; `gtid_binlog_pos` would run ahead of what a SELECT sees.
+//! `_position` say where it stands; `gtid_binlog_pos` would run ahead of what a SELECT sees. Only
+//! XA COMMIT is not covered: the position may be after one whose rows the snapshot does not see
+//! yet. Where XA is used, commits are stopped for the moment in which the workers start.
 
 use super::{SnapshotOptions, SnapshotPoint, SnapshotWorker};
 use crate::error::{Error, Result};
@@ -30,7 +32,7 @@ pub(super) async fn workers(
     let flavor = control.flavor();
     let (points, open_xa) = match flavor {
         Flavor::MySql => mysql(control, &mut clients, options).await?,
-        Flavor::MariaDb => mariadb(control, &mut clients).await?,
+        Flavor::MariaDb => mariadb(control, &mut clients, options).await?,
     };
     let workers = clients
         .into_iter()
@@ -109,39 +111,60 @@ async fn mysql(
     clients: &mut [SqlClient],
     options: &SnapshotOptions,
 ) -> Result<Points> {
-    let wait = format!(
-        "SET SESSION lock_wait_timeout={}",
-        options.lock_wait_s.max(1)
-    );
-    control.exec(&wait).await?;
-    lock(control, options.lock_attempts).await?;
+    let lock_tables = Lock {
+        take: &["FLUSH TABLES WITH READ LOCK"],
+        undo: "UNLOCK TABLES",
+    };
+    lock_tables.take(control, options).await?;
     let opened = async {
         try_join_all(clients.iter_mut().map(|c| c.exec(START))).await?;
         let point = current_point(control).await?;
         Ok((point, open_xa(control).await?))
     }
     .await;
-    let unlocked = control.exec("UNLOCK TABLES").await;
+    let unlocked = control.exec(lock_tables.undo).await;
     let (point, open_xa) = opened?;
     unlocked?;
     Ok((vec![point; clients.len()], open_xa))
 }
 
-/// Takes the global read lock. It waits for running statements, and a statement may wait for a row
-/// that belongs to a transaction whose next statement waits for us: under load only giving way and
-/// trying again ends that, so each attempt is short and writers are never stopped for longer.
-async fn lock(control: &mut SqlClient, attempts: u32) -> Result<()> {
-    let mut attempt = 1;
-    loop {
-        let locked = control.exec("FLUSH TABLES WITH READ LOCK").await;
-        match locked.map_err(lock_error) {
-            Err(error) if error.kind().is_retryable() && attempt < attempts => {
-                tracing::info!(attempt, "global read lock not got in time, giving way");
-                tokio::time::sleep(LOCK_PAUSE).await;
-                attempt += 1;
+/// A lock on all of the server, held only while the workers start.
+struct Lock {
+    take: &'static [&'static str],
+    undo: &'static str,
+}
+
+impl Lock {
+    /// Takes it. It waits for running statements, and a statement may wait for a row that belongs
+    /// to a transaction whose next statement waits for us: under load only giving way and trying
+    /// again ends that, so each attempt is short and writers are never stopped for longer.
+    async fn take(&self, control: &mut SqlClient, options: &SnapshotOptions) -> Result<()> {
+        let wait = options.lock_wait_s.max(1);
+        control
+            .exec(&format!("SET SESSION lock_wait_timeout={wait}"))
+            .await?;
+        let mut attempt = 1;
+        loop {
+            match self.attempt(control).await.map_err(lock_error) {
+                Err(error) if error.kind().is_retryable() && attempt < options.lock_attempts => {
+                    tracing::info!(attempt, "global lock not got in time, giving way");
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                    attempt += 1;
+                }
+                locked => return locked,
             }
-            locked => return locked,
         }
+    }
+
+    async fn attempt(&self, control: &mut SqlClient) -> Result<()> {
+        for statement in self.take {
+            if let Err(error) = control.exec(statement).await {
+                // What was got on the way; the cause says more than a failure of this.
+                let _ = control.exec(self.undo).await;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -160,15 +183,49 @@ fn lock_error(error: Error) -> Error {
         Some("1227" | "1045") => {
             Error::config("lock tables for the snapshot: the right is missing")
                 .source(error)
-                .hint("GRANT RELOAD ON *.* to the account")
+                .hint("GRANT RELOAD ON *.* to the account (MariaDB: needed where XA is used)")
         }
         _ => error,
     }
 }
 
-async fn mariadb(control: &mut SqlClient, clients: &mut [SqlClient]) -> Result<Points> {
-    // Before the points: what is prepared now and ends before a point is only listed too much.
-    let open_xa = open_xa(control).await?;
+async fn mariadb(
+    control: &mut SqlClient,
+    clients: &mut [SqlClient],
+    options: &SnapshotOptions,
+) -> Result<Points> {
+    if !commits_xa(control).await? {
+        // Before the points: what is prepared now and ends before a point is only listed too much.
+        let open_xa = open_xa(control).await?;
+        let points = mariadb_points(clients).await?;
+        // A statement is counted when it begins: none was under way.
+        if !commits_xa(control).await? {
+            return Ok((points, open_xa));
+        }
+    }
+    let lock_commits = Lock {
+        take: &["BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"],
+        undo: "BACKUP STAGE END",
+    };
+    lock_commits.take(control, options).await?;
+    let opened = async {
+        let points = mariadb_points(clients).await?;
+        Ok((points, open_xa(control).await?))
+    }
+    .await;
+    let unlocked = control.exec(lock_commits.undo).await;
+    let opened = opened?;
+    unlocked?;
+    Ok(opened)
+}
+
+/// MariaDB: whether an XA COMMIT was ever begun since the server started.
+async fn commits_xa(client: &mut SqlClient) -> Result<bool> {
+    let status = rows(client, "SHOW GLOBAL STATUS LIKE 'Com_xa_commit'").await?;
+    Ok(status.first().is_none_or(|row| row.text(1) != "0"))
+}
+
+async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>> {
     let mut points = Vec::with_capacity(clients.len());
     for client in clients {
         client.exec(START).await?;
@@ -194,7 +251,7 @@ async fn mariadb(control: &mut SqlClient, clients: &mut [SqlClient]) -> Result<P
             at_us: clock(client).await?,
         });
     }
-    Ok((points, open_xa))
+    Ok(points)
 }
 
 fn no_binlog() -> Error {

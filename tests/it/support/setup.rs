@@ -12,7 +12,7 @@ use tidelog::service::throwaway::ServerSpec;
 pub(crate) struct Setup {
     pub(crate) source: TestServer,
     pub(crate) target: TestServer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) repo: String,
 }
 
@@ -35,7 +35,7 @@ impl Setup {
         Setup {
             source,
             target,
-            _folder: folder,
+            folder,
             repo,
         }
     }
@@ -44,14 +44,34 @@ impl Setup {
     pub(crate) async fn base(&self) {
         let url = self.source.account_url();
         let service = cli::spawn(&["run", "--source", &url, "--repo", &self.repo]);
+        self.wait_for_base().await;
+        service.terminate();
+    }
+
+    /// Waits until a service has taken the first base.
+    pub(crate) async fn wait_for_base(&self) {
         for _ in 0..600 {
             let status = cli::run(&["status", "--json", "--repo", &self.repo]);
             if status.ok() && !status.json()["restorable_from"].is_null() {
-                return service.terminate();
+                return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("no base after a minute");
+    }
+
+    /// How many XA transactions were prepared when each base was taken.
+    pub(crate) fn open_xa_of_bases(&self) -> Vec<usize> {
+        let folder = self.folder.path().join("repo/timelines/0001/base");
+        let entries = std::fs::read_dir(folder).expect("bases");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let manifests = paths.filter(|path| path.extension().is_some_and(|e| e == "json"));
+        let open = manifests.map(|path| {
+            let text = std::fs::read(path).expect("a manifest");
+            let manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+            manifest["open_xa"].as_array().expect("a list").len()
+        });
+        open.collect()
     }
 
     /// Takes everything the source has logged so far.
