@@ -8,15 +8,15 @@ use super::plan::{PlanInput, RestorePlan, decide};
 use super::replay;
 use super::show_time;
 use super::target::{Moment, RestoreTarget, TableFilter};
-use super::xa::Boundaries;
+use super::xa::{self, Boundaries};
 use crate::base::read_files;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    BaseManifest, Catalogue, FileRole, Repository, SegmentManifest, StoredManifest, Timeline,
+    BaseManifest, Catalogue, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
-use crate::segment::{TransactionRow, TransactionsReader};
+use crate::segment::TransactionRow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -398,21 +398,7 @@ impl<'a> Log<'a> {
     }
 
     async fn entries(&self, segment: &StoredManifest) -> Result<Vec<TransactionRow>> {
-        let mut rows = Vec::new();
-        for file in segment.manifest.files_of(FileRole::Transactions) {
-            let bytes = self.repo.get_file(file).await?;
-            let read: Result<Vec<TransactionRow>> = TransactionsReader::open(bytes)?.collect();
-            rows.extend(read.map_err(|e| e.field("object", &file.object))?);
-        }
-        let whole = rows.first().map(|r| r.seq) == Some(segment.manifest.seq_first)
-            && rows.last().map(|r| r.seq) == Some(segment.manifest.seq_last);
-        if !whole {
-            return Err(
-                Error::corrupt("read entries of a segment: some are missing")
-                    .field("object", segment.manifest.object_name()),
-            );
-        }
-        Ok(rows)
+        xa::entries(self.repo, &segment.manifest).await
     }
 
     async fn segments(&self, from: Seq, to: Seq) -> Result<Vec<Arc<SegmentManifest>>> {

@@ -15,7 +15,7 @@
 
 mod read;
 
-pub(super) use read::Boundaries;
+pub(super) use read::{Boundaries, entries};
 
 use crate::change::TransactionKind;
 use crate::manifest::{BaseManifest, FileEntry, SegmentManifest};

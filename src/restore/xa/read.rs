@@ -38,7 +38,7 @@ impl Boundaries<'_> {
             // Where the cut was moved to the base, its entries were not read.
             let ends = self.last_entries.is_empty() && inside(self.cut);
             if ends || starts.any(|t| inside(t.exact_from_seq)) {
-                entries.extend(self.entries(segment).await?);
+                entries.extend(super::entries(self.repo, segment).await?);
             }
         }
         let mut counting = Counting::new(self.base, self.segments, &entries);
@@ -81,14 +81,29 @@ impl Boundaries<'_> {
             ),
         }
     }
+}
 
-    async fn entries(&self, segment: &SegmentManifest) -> Result<Vec<TransactionRow>> {
-        let mut rows = Vec::new();
-        for file in segment.files_of(FileRole::Transactions) {
-            let bytes = self.repo.get_file(file).await?;
-            let read: Result<Vec<TransactionRow>> = TransactionsReader::open(bytes)?.collect();
-            rows.extend(read.map_err(|e| e.field("object", &file.object))?);
-        }
-        Ok(rows)
+/// Every entry of a segment.
+///
+/// # Errors
+/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when some are missing; those of reading.
+pub(in super::super) async fn entries(
+    repo: &Repository,
+    segment: &SegmentManifest,
+) -> Result<Vec<TransactionRow>> {
+    let mut rows = Vec::new();
+    for file in segment.files_of(FileRole::Transactions) {
+        let bytes = repo.get_file(file).await?;
+        let read: Result<Vec<TransactionRow>> = TransactionsReader::open(bytes)?.collect();
+        rows.extend(read.map_err(|e| e.field("object", &file.object))?);
     }
+    let whole = rows.first().map(|r| r.seq) == Some(segment.seq_first)
+        && rows.last().map(|r| r.seq) == Some(segment.seq_last);
+    if !whole {
+        return Err(
+            Error::corrupt("read entries of a segment: some are missing")
+                .field("object", segment.object_name()),
+        );
+    }
+    Ok(rows)
 }
