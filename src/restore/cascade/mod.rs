@@ -172,8 +172,8 @@ impl Cascades<'_> {
                 continue;
             }
             let versioned = nodes.get(parent).is_some_and(|node| node.facts.versioned);
-            let exact = children.iter().filter_map(|at| members.get(*at));
-            let after = exact.map(|m| m.exact_from).min();
+            // What reaches a table goes through others: none of them may have missed it.
+            let after = members.iter().map(|m| m.exact_from).min();
             let after = after.unwrap_or(member.exact_from);
             self.refuse_barrier(member, after)?;
             let span = Span::new(&self.counting, after, self.through);
