@@ -5,7 +5,7 @@ use crate::restore::moment;
 use crate::support::fingerprint::{Fingerprint, assert_same, definitions, fingerprint};
 use crate::support::server::FLAVORS;
 use crate::support::setup::Setup;
-use crate::support::sql::{exec, exec_all, query_one};
+use crate::support::sql::{exec, exec_all, fails, query_one};
 use std::collections::BTreeMap;
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::ServerSpec;
@@ -376,4 +376,34 @@ async fn names_in_any_case_mean_the_same_table() {
         setup.restore(&["--latest"]).success();
         setup.compare(&["d"], "names in another case").await;
     }
+}
+
+/// MariaDB can log an ALTER when it starts and again when it commits or is rolled back.
+#[tokio::test(flavor = "multi_thread")]
+async fn alters_in_two_phases_happen_once() {
+    let setup = Setup::new(Flavor::MariaDb, &[]).await;
+    let mut conn = setup.source.conn().await;
+    exec_all(&mut conn, &["CREATE DATABASE d", "USE d"]).await;
+    exec_all(&mut conn, &MESSAGES).await;
+    setup.base().await;
+    exec_all(
+        &mut conn,
+        &[
+            "SET SESSION binlog_alter_two_phase = ON",
+            "ALTER TABLE m ADD COLUMN seen INT NOT NULL DEFAULT 7",
+            "UPDATE m SET seen = id, body = 'same'",
+        ],
+    )
+    .await;
+    // It starts, meets the value that is there four times, and is rolled back.
+    let code = fails(
+        &mut conn,
+        "ALTER TABLE m ADD UNIQUE (body(20)), ALGORITHM=COPY",
+    )
+    .await;
+    assert_eq!(code, 1062);
+    exec(&mut conn, "INSERT INTO m (u, body) VALUES (1, 'after')").await;
+    setup.capture();
+    setup.restore(&["--latest"]).success();
+    setup.compare(&["d"], "alter in two phases").await;
 }
