@@ -15,7 +15,7 @@ use crate::segment::Fingerprint;
 use crate::source::SqlClient;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio::task::JoinSet;
 
 /// Statement text that one transaction holds.
@@ -36,6 +36,9 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     /// Where folds run.
     pub(super) compute: Compute,
+    /// Held shared by every open transaction, alone by what locks definitions: foreign keys tie
+    /// tables of other jobs to it, and the server would end one of the two.
+    pub(super) turns: Arc<RwLock<()>>,
 }
 
 /// An epoch of a table to write.
@@ -146,6 +149,7 @@ impl Writer {
         });
         let mut now = progress;
         let mut open_bytes = 0;
+        let mut turn = None;
         // Another job may have made room since this session began.
         let session = "SELECT @@session.max_allowed_packet";
         let session = client.query_string(session).await?;
@@ -156,6 +160,7 @@ impl Writer {
                 if open_bytes > 0 {
                     commit(client, &table.table_id, is_last.then_some(&now)).await?;
                     open_bytes = 0;
+                    drop(turn.take());
                 }
                 let room = self.target.make_room(needed).await;
                 room.map_err(|e| e.field("table", &work.epoch.name))?;
@@ -163,6 +168,7 @@ impl Writer {
                 packet = self.target.packet_bytes_max();
             }
             if open_bytes == 0 {
+                turn = Some(self.turns.read().await);
                 client.exec("BEGIN").await?;
             }
             self.apply(client, work, &statement).await?;
@@ -171,6 +177,7 @@ impl Writer {
             if open_bytes >= TRANSACTION_BYTES {
                 commit(client, &table.table_id, is_last.then_some(&now)).await?;
                 open_bytes = 0;
+                drop(turn.take());
             }
         }
         let sent = folded.await;
@@ -178,6 +185,7 @@ impl Writer {
         if open_bytes > 0 {
             commit(client, &table.table_id, is_last.then_some(&now)).await?;
         }
+        drop(turn);
         let next_id = self.count(client, work, sent.largest_id).await?;
         now.finished = Some(sent.fingerprint);
         if is_last {
@@ -200,6 +208,7 @@ impl Writer {
         if largest_id > 0 || !work.epoch.is_first {
             let name = work.epoch.name.quoted();
             let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+            let _alone = self.turns.write().await;
             client.exec(&alter).await?;
         }
         Ok(next)

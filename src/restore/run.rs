@@ -19,6 +19,7 @@ use crate::runtime::{Clock, Compute};
 use crate::schema::TableId;
 use crate::source::{Endpoint, ObjectKind, Severity, SqlClient, TargetNeeds, check_target};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One restore.
 pub(super) struct Restore<'a> {
@@ -81,6 +82,7 @@ impl<'a> Restore<'a> {
             target: target.clone(),
             clock: Clock::system(),
             compute: Compute::new(self.options.jobs.max(1)),
+            turns: Arc::default(),
         };
         let mut replay = Replay {
             plan: &plan,
