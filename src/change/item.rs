@@ -176,6 +176,8 @@ pub struct Statement {
     pub default_db: Vec<u8>,
     /// Text as logged, in the client's character set.
     pub text: Bytes,
+    /// Where it starts in `event`.
+    pub text_at: usize,
     /// Status variables as logged.
     pub status_vars: Bytes,
     /// `character_set_client` collation id, where logged.

@@ -202,6 +202,14 @@ impl SegmentChanges {
         self.rows.get(start..end).unwrap_or_default()
     }
 
+    /// The statements of one entry, by ordinal.
+    #[must_use]
+    pub fn statements_of(&self, seq: Seq) -> &[StatementRow] {
+        let start = self.statements.partition_point(|row| row.seq < seq);
+        let end = self.statements.partition_point(|row| row.seq <= seq);
+        self.statements.get(start..end).unwrap_or_default()
+    }
+
     /// The bytes of an image.
     #[must_use]
     pub fn image(&self, row: &ChangeRef) -> &[u8] {

@@ -1,9 +1,9 @@
 //! The received events, rebuilt from a segment: what a replica could be fed with.
 
-use super::SegmentChanges;
+use super::{ChangeRef, SegmentChanges};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Seq};
-use crate::segment::rebuild_events;
+use crate::segment::{EventContent, StatementRow, rebuild_events};
 use bytes::Bytes;
 
 /// The events of one transaction as they were received.
@@ -28,14 +28,12 @@ pub fn rebuild_segment(changes: &SegmentChanges) -> Result<Vec<RebuiltTransactio
         let Some(raw) = &transaction.raw else {
             continue;
         };
-        let rows = changes.rows_of(transaction.seq);
-        let images = |event: i32, out: &mut Vec<u8>| {
-            for row in rows.iter().filter(|row| row.event == event) {
-                out.extend_from_slice(changes.image(row));
-            }
-            Ok(())
+        let mut content = Content {
+            changes,
+            rows: changes.rows_of(transaction.seq),
+            statements: changes.statements_of(transaction.seq),
         };
-        let events = rebuild_events(raw, images).map_err(|error| {
+        let events = rebuild_events(raw, &mut content).map_err(|error| {
             Error::corrupt("rebuild events of transaction")
                 .field("seq", transaction.seq)
                 .source(error)
@@ -47,4 +45,30 @@ pub fn rebuild_segment(changes: &SegmentChanges) -> Result<Vec<RebuiltTransactio
         });
     }
     Ok(rebuilt)
+}
+
+/// What one transaction has in the other files of its segment.
+struct Content<'a> {
+    changes: &'a SegmentChanges,
+    rows: &'a [ChangeRef],
+    statements: &'a [StatementRow],
+}
+
+impl EventContent for Content<'_> {
+    fn images(&mut self, event: i32, out: &mut Vec<u8>) -> Result<()> {
+        for row in self.rows.iter().filter(|row| row.event == event) {
+            out.extend_from_slice(self.changes.image(row));
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<()> {
+        let find = |row: &StatementRow| row.ordinal.cmp(&i64::from(ordinal));
+        let found = self.statements.binary_search_by(find).ok();
+        let row = found.and_then(|at| self.statements.get(at));
+        let row =
+            row.ok_or_else(|| Error::corrupt("find text of statement").field("ordinal", ordinal))?;
+        out.extend_from_slice(&row.text);
+        Ok(())
+    }
 }

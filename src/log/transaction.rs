@@ -89,10 +89,14 @@ impl OpenTransaction {
         seq: Seq,
         catalogue: &mut Catalogue,
     ) -> Result<StatementOutcome> {
-        if !statement.nested {
-            self.raw.verbatim(&statement.event);
-        }
         let ordinal = self.next_ordinal()?;
+        if !statement.nested {
+            // The text stands in statements.parquet: half of a MariaDB binlog is such text.
+            match before_text(statement) {
+                Some(head) => self.raw.text(ordinal, head),
+                None => self.raw.verbatim(&statement.event),
+            }
+        }
         let mut barriers = Vec::new();
         let (mut is_ddl, mut entry) = (false, None);
         if statement.kind == StatementKind::Query {
@@ -204,6 +208,16 @@ impl OpenTransaction {
             detail: None,
         }
     }
+}
+
+/// The event before its text, where nothing but a verified checksum follows the text.
+fn before_text(statement: &Statement) -> Option<&[u8]> {
+    const CHECKSUM_BYTES: usize = 4;
+    let (event, text) = (&statement.event, &statement.text);
+    let head = event.get(..statement.text_at)?;
+    let end = statement.text_at.checked_add(text.len())?;
+    let is_last = matches!(event.len().checked_sub(end)?, 0 | CHECKSUM_BYTES);
+    is_last.then_some(head)
 }
 
 /// Whether it is the start of a two-phase ALTER (MariaDB), or its rollback: the ALTER happens when

@@ -1,23 +1,25 @@
 //! The `raw` column of transactions.parquet: what rebuilds the events of a transaction.
 //!
-//! Rows events are kept without their images, which stand in the change files. The column is a
-//! sequence of records, in the order of the events:
+//! Rows events are kept without their images, which stand in the change files, and statements
+//! without their text, which stands in statements.parquet. The column is a sequence of records, in
+//! the order of the events:
 //!
 //! | field | size | |
 //! |---|---|---|
-//! | kind | 1 byte | 0: verbatim event; 1: rows event cut before its images |
-//! | ordinal | unsigned LEB128, kind 1 only | `__event` of its images |
+//! | kind | 1 byte | 0: verbatim event; 1: rows event cut before its images; 2: statement cut before its text |
+//! | ordinal | unsigned LEB128, kinds 1 and 2 | `__event` of its images; `ordinal` of its text |
 //! | length | unsigned LEB128 | bytes that follow |
-//! | bytes | length | the event, or its header and post-header up to its images |
+//! | bytes | length | the event, or what of it stands before its images or text |
 //!
-//! A cut event is rebuilt as its bytes, its images in `__row` order, and a CRC32 of all that
-//! where the length in its header leaves room for one.
+//! A cut event is rebuilt as its bytes, its images in `__row` order or its text, and a CRC32 of all
+//! that where the length in its header leaves room for one.
 
 use crate::error::{Error, Result};
 use bytes::Bytes;
 
 const VERBATIM: u8 = 0;
 const CUT: u8 = 1;
+const TEXT: u8 = 2;
 /// Where the length of an event stands in its header.
 const EVENT_LENGTH: std::ops::Range<usize> = 9..13;
 const CHECKSUM_BYTES: usize = 4;
@@ -36,6 +38,29 @@ pub enum RawRecord<'a> {
         /// Header and post-header.
         head: &'a [u8],
     },
+    /// A statement without its text and checksum.
+    Text {
+        /// Its `ordinal` in statements.parquet.
+        ordinal: u32,
+        /// All before the text.
+        head: &'a [u8],
+    },
+}
+
+/// What was cut from the events of one transaction.
+pub trait EventContent {
+    /// Appends the row images of the event with that `__event`: in `__row` order, before image
+    /// first.
+    ///
+    /// # Errors
+    /// Of the implementation.
+    fn images(&mut self, event: i32, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Appends the text of the statement with that `ordinal`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when there is none.
+    fn text(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<()>;
 }
 
 /// Appends records.
@@ -55,8 +80,17 @@ impl RawWriter {
 
     /// Appends a rows event that was cut before its images.
     pub fn cut(&mut self, event: i32, head: &[u8]) {
-        self.bytes.push(CUT);
-        put_uvarint(&mut self.bytes, u64::from(event.unsigned_abs()));
+        self.cut_record(CUT, event.unsigned_abs(), head);
+    }
+
+    /// Appends a statement that was cut before its text.
+    pub fn text(&mut self, ordinal: u32, head: &[u8]) {
+        self.cut_record(TEXT, ordinal, head);
+    }
+
+    fn cut_record(&mut self, kind: u8, ordinal: u32, head: &[u8]) {
+        self.bytes.push(kind);
+        put_uvarint(&mut self.bytes, u64::from(ordinal));
         put_uvarint(&mut self.bytes, head.len() as u64);
         self.bytes.extend_from_slice(head);
     }
@@ -127,17 +161,24 @@ impl<'a> RawReader<'a> {
     fn record(&mut self) -> Option<RawRecord<'a>> {
         let (kind, rest) = self.rest.split_first()?;
         self.rest = rest;
-        let event = match *kind {
-            VERBATIM => None,
-            CUT => Some(i32::try_from(take_uvarint(&mut self.rest)?).ok()?),
+        let ordinal = match *kind {
+            VERBATIM => 0,
+            CUT | TEXT => take_uvarint(&mut self.rest)?,
             _ => return None,
         };
         let length = usize::try_from(take_uvarint(&mut self.rest)?).ok()?;
         let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        Some(match event {
-            Some(event) => RawRecord::Cut { event, head: bytes },
-            None => RawRecord::Verbatim(bytes),
+        Some(match *kind {
+            CUT => RawRecord::Cut {
+                event: i32::try_from(ordinal).ok()?,
+                head: bytes,
+            },
+            TEXT => RawRecord::Text {
+                ordinal: u32::try_from(ordinal).ok()?,
+                head: bytes,
+            },
+            _ => RawRecord::Verbatim(bytes),
         })
     }
 }
@@ -162,25 +203,23 @@ impl<'a> Iterator for RawReader<'a> {
 
 /// The events of a transaction as they were received.
 ///
-/// `images` appends the row images of the event with that `__event` to the buffer: in `__row`
-/// order, before image first.
-///
 /// # Errors
-/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when records are malformed or the images do not
-/// fill the event; errors of `images`.
-pub fn rebuild_events(
-    raw: &[u8],
-    mut images: impl FnMut(i32, &mut Vec<u8>) -> Result<()>,
-) -> Result<Vec<Bytes>> {
+/// [`Corrupt`](crate::error::ErrorKind::Corrupt) when records are malformed or what was cut does
+/// not fill the event; errors of `content`.
+pub fn rebuild_events(raw: &[u8], content: &mut impl EventContent) -> Result<Vec<Bytes>> {
     let mut events = Vec::new();
     for record in RawReader::new(raw) {
         events.push(match record? {
             RawRecord::Verbatim(event) => Bytes::copy_from_slice(event),
             RawRecord::Cut { event, head } => {
                 let mut bytes = head.to_vec();
-                images(event, &mut bytes)?;
-                end_event(event, &mut bytes)?;
-                Bytes::from(bytes)
+                content.images(event, &mut bytes)?;
+                end_event(&mut bytes).map_err(|e| e.field("event", event))?
+            }
+            RawRecord::Text { ordinal, head } => {
+                let mut bytes = head.to_vec();
+                content.text(ordinal, &mut bytes)?;
+                end_event(&mut bytes).map_err(|e| e.field("statement", ordinal))?
             }
         });
     }
@@ -188,58 +227,78 @@ pub fn rebuild_events(
 }
 
 /// Appends the checksum where the header's length asks for one.
-fn end_event(event: i32, bytes: &mut Vec<u8>) -> Result<()> {
-    let bad = |what: &'static str| Error::corrupt(what).field("event", event);
+fn end_event(bytes: &mut Vec<u8>) -> Result<Bytes> {
     let length = bytes
         .get(EVENT_LENGTH)
         .and_then(|l| l.try_into().ok())
         .map(|l| u32::from_le_bytes(l) as usize)
-        .ok_or_else(|| bad("rebuild rows event: header cut"))?;
+        .ok_or_else(|| Error::corrupt("rebuild event: header cut"))?;
     if length == bytes.len() + CHECKSUM_BYTES {
         let checksum = crc32fast::hash(bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
     }
     if length != bytes.len() {
-        return Err(bad("rebuild rows event: its images do not fill it")
-            .field("length", length)
-            .field("rebuilt", bytes.len()));
+        return Err(
+            Error::corrupt("rebuild event: what was cut from it does not fill it")
+                .field("length", length)
+                .field("rebuilt", bytes.len()),
+        );
     }
-    Ok(())
+    Ok(Bytes::from(std::mem::take(bytes)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn events_come_back_with_their_checksum() {
+    struct Content(&'static [u8], &'static [u8]);
+
+    impl EventContent for Content {
+        fn images(&mut self, event: i32, out: &mut Vec<u8>) -> Result<()> {
+            assert_eq!(event, 300);
+            out.extend_from_slice(self.0);
+            Ok(())
+        }
+
+        fn text(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<()> {
+            assert_eq!(ordinal, 7);
+            out.extend_from_slice(self.1);
+            Ok(())
+        }
+    }
+
+    /// An event of this content, and where the content starts.
+    fn event(content: &[u8]) -> (Vec<u8>, usize) {
         let mut event = vec![7u8; 19];
         event.extend_from_slice(b"post header");
-        let images_at = event.len();
-        event.extend_from_slice(b"images");
+        let at = event.len();
+        event.extend_from_slice(content);
         let length = event.len() as u32 + 4;
         event[9..13].copy_from_slice(&length.to_le_bytes());
         let checksum = crc32fast::hash(&event);
         event.extend_from_slice(&checksum.to_le_bytes());
+        (event, at)
+    }
 
+    #[test]
+    fn events_come_back_with_their_checksum() {
+        let (statement, text_at) = event(b"insert");
+        let (rows, images_at) = event(b"images");
         let mut writer = RawWriter::default();
         writer.verbatim(b"gtid");
-        writer.cut(300, &event[..images_at]);
+        writer.text(7, &statement[..text_at]);
+        writer.cut(300, &rows[..images_at]);
         let raw = writer.take();
-        let events = rebuild_events(&raw, |ordinal, out| {
-            assert_eq!(ordinal, 300);
-            out.extend_from_slice(b"images");
-            Ok(())
-        });
-        assert_eq!(
-            events.expect("rebuilt"),
-            [Bytes::from_static(b"gtid"), Bytes::from(event)]
-        );
-        assert!(rebuild_events(&raw, |_, _| Ok(())).is_err());
+        let events = rebuild_events(&raw, &mut Content(b"images", b"insert"));
+        let expected = [b"gtid".to_vec(), statement, rows].map(Bytes::from);
+        assert_eq!(events.expect("rebuilt"), expected);
+        assert!(rebuild_events(&raw, &mut Content(b"", b"insert")).is_err());
+        assert!(rebuild_events(&raw, &mut Content(b"images", b"insert!")).is_err());
+        let whole = [1 + 1 + 4, 1 + 1 + 4 + 3 + text_at];
         for cut in 1..raw.len() {
             let records: Vec<_> = RawReader::new(&raw[..cut]).collect();
-            let whole = cut == 1 + 1 + 4;
-            assert_eq!(records.last().is_some_and(|r| r.is_ok()), whole, "{cut}");
+            let is_whole = records.last().is_some_and(|r| r.is_ok());
+            assert_eq!(is_whole, whole.contains(&cut), "{cut}");
         }
     }
 

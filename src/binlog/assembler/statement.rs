@@ -108,6 +108,7 @@ impl Assembler {
         let at = (taken.body.start + skipped).min(taken.body.end);
         out.push(LogItem::Statement(Statement {
             text: taken.bytes.slice(at..taken.body.end),
+            text_at: at,
             kind: StatementKind::RowsQuery,
             default_db: Vec::new(),
             status_vars: Bytes::new(),
@@ -136,6 +137,7 @@ fn statement(taken: Taken, parsed: &Query, text: &Bytes) -> Statement {
             .unwrap_or_default()
             .to_vec(),
         text: text.clone(),
+        text_at: parsed.text.start,
         status_vars,
         charset,
         sql_mode,
