@@ -1,12 +1,19 @@
 //! The bounded pool for decode, encode, hash and fold: work that would block the sockets.
+//!
+//! Its threads are its own and stay: large buffers then come from the same few heaps of the
+//! allocator again and again. On the runtime's blocking threads, of which there may be hundreds,
+//! every heap kept some of them (a third of the peak memory of capture).
 
 use crate::error::{Error, Result, Wrap};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-/// Runs plain functions on blocking threads, at most `width` at a time.
+/// Runs plain functions on threads of its own, at most `width` at a time.
 #[derive(Clone, Debug)]
 pub struct Compute {
+    pool: Arc<std::result::Result<ThreadPool, ThreadPoolBuildError>>,
     permits: Arc<Semaphore>,
     width: usize,
 }
@@ -16,7 +23,11 @@ impl Compute {
     #[must_use]
     pub fn new(width: usize) -> Compute {
         let width = width.max(1);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(width)
+            .thread_name(|number| format!("compute-{number}"));
         Compute {
+            pool: Arc::new(pool.build()),
             permits: Arc::new(Semaphore::new(width)),
             width,
         }
@@ -37,7 +48,8 @@ impl Compute {
     /// Waits for a free place and runs `work` there.
     ///
     /// # Errors
-    /// What `work` returns; [`Internal`](crate::error::ErrorKind::Internal) when it panicked.
+    /// What `work` returns; [`Internal`](crate::error::ErrorKind::Internal) when it panicked, or
+    /// when the system gave no threads.
     pub async fn run<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -47,12 +59,20 @@ impl Compute {
             .acquire_owned()
             .await
             .wrap(|| Error::internal("enter compute pool"))?;
-        let task = tokio::task::spawn_blocking(move || {
-            // The place is free when the work ends, not when its caller stops waiting.
+        let pool = self.pool.as_ref().as_ref().map_err(|error| {
+            Error::internal("start threads of compute pool").field("reason", error)
+        })?;
+        let (sender, receiver) = oneshot::channel();
+        pool.spawn(move || {
+            // The place is free when the work ends, not when its caller stops waiting. The caller
+            // hears of a panic by the sender that is dropped.
             let _permit = permit;
-            work()
+            if let Ok(result) = catch_unwind(AssertUnwindSafe(work)) {
+                let _ = sender.send(result);
+            }
         });
-        task.await.wrap(|| Error::internal("run compute task"))?
+        let result = receiver.await;
+        result.map_err(|_| Error::internal("run compute task: it panicked"))?
     }
 }
 

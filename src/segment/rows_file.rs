@@ -109,11 +109,17 @@ impl RowsFileWriter {
         }
         let level = ZstdLevel::try_new(1).wrap(|| Error::internal("choose zstd level"))?;
         let builder = builder.set_compression(Compression::ZSTD(level));
-        let enabled = self.dictionaries.iter().fold(builder, |builder, name| {
-            let path = ColumnPath::new(vec![(*name).to_owned()]);
-            builder.set_column_dictionary_enabled(path, true)
+        let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
+        let builder = self.dictionaries.iter().fold(builder, |builder, name| {
+            builder.set_column_dictionary_enabled(path(name), true)
         });
-        Ok(enabled.build())
+        // Nobody looks for the least and the greatest of them, and to find them costs.
+        let bytes = self.schema.fields().iter();
+        let bytes = bytes.filter(|field| *field.data_type() == DataType::Binary);
+        let builder = bytes.fold(builder, |builder, field| {
+            builder.set_column_statistics_enabled(path(field.name()), EnabledStatistics::None)
+        });
+        Ok(builder.build())
     }
 
     fn open(&mut self) -> Result<()> {

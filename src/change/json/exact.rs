@@ -196,7 +196,7 @@ impl Walk<'_> {
                     return None;
                 }
                 let data = bytes.get(prefix..prefix.checked_add(length)?)?;
-                push_string(std::str::from_utf8(data).ok()?, self.out);
+                push_string(simdutf8::basic::from_utf8(data).ok()?, self.out);
                 Some(prefix + length)
             }
             _ => None,

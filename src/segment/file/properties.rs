@@ -2,8 +2,9 @@
 
 use super::{FileKind, FileOptions, METADATA_KEY, RowOrder, TINY_ROWS};
 use crate::error::{Error, Result, Wrap};
+use crate::schema::{Column, wire};
 use crate::segment::plan::field_id;
-use crate::segment::{BatchView, FileIdentity, Scratch, TablePlan, Value, system};
+use crate::segment::{BatchView, ChangeRow, FileIdentity, Scratch, TablePlan, Value, system};
 use arrow_array::RecordBatch;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -38,6 +39,7 @@ pub(super) fn writer_properties(
         .wrap(|| Error::config("choose zstd level").field("level", options.zstd_level))?;
     let builder = builder.set_compression(Compression::ZSTD(level));
     let builder = dictionaries(plan, options, sample, builder)?;
+    let builder = without_statistics(plan, builder);
     Ok(bloom_filters(plan, options, builder).build())
 }
 
@@ -88,11 +90,14 @@ fn dictionaries(
     mut builder: WriterPropertiesBuilder,
 ) -> Result<WriterPropertiesBuilder> {
     let key: HashSet<usize> = key_columns(plan).collect();
+    let mut scratch = Scratch::default();
     for (index, codec) in plan.codecs().iter().enumerate() {
         let Some(name) = plan.stored_name(index) else {
             continue;
         };
-        if !key.contains(&index) && (codec.is_label() || repeats(plan, sample, index)?) {
+        let value =
+            |view: &BatchView<'_>, row| Ok(hash_of(view.value(index, row, &mut scratch)?));
+        if !key.contains(&index) && (codec.is_label() || repeats(plan, sample, value)?) {
             builder = builder.set_column_dictionary_enabled(path(name), true);
         }
     }
@@ -100,32 +105,82 @@ fn dictionaries(
         for name in [system::OP, system::EVENT, system::FLAGS] {
             builder = builder.set_column_dictionary_enabled(path(name), true);
         }
+        // Transactions of many rows repeat these; for single rows plain numbers are smaller.
+        let numbers: [(&str, fn(&ChangeRow) -> i64); 3] = [
+            (system::SEQ, |change| change.seq.0),
+            (system::ROW, |change| change.row),
+            (system::COMMIT_TIME, |change| change.commit_time_us),
+        ];
+        for (name, number) in numbers {
+            let number = |view: &BatchView<'_>, row| Ok(Some(number(&view.change(row)?) as u64));
+            if repeats(plan, sample, number)? {
+                builder = builder.set_column_dictionary_enabled(path(name), true);
+            }
+        }
     }
     Ok(builder)
 }
 
-fn repeats(plan: &TablePlan, sample: &[RecordBatch], column: usize) -> Result<bool> {
+/// Whether few values make up the first rows; `hash` gives a row's value, `None` for NULL.
+fn repeats(
+    plan: &TablePlan,
+    sample: &[RecordBatch],
+    mut hash: impl FnMut(&BatchView<'_>, usize) -> Result<Option<u64>>,
+) -> Result<bool> {
     let mut distinct = HashSet::new();
     let mut values = 0usize;
-    let mut scratch = Scratch::default();
     for batch in sample {
         let view = BatchView::new(plan, batch)?;
         for row in 0..view.rows().min(TINY_ROWS.saturating_sub(values)) {
-            let hash = match view.value(column, row, &mut scratch)? {
-                Value::Null => continue,
-                Value::Int(v) => v as u64,
-                Value::Decimal(v) => v as u64,
-                Value::Float(v) => u64::from(v.to_bits()),
-                Value::Double(v) => v.to_bits(),
-                Value::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
-                Value::Bytes(bytes) => xxhash_rust::xxh3::xxh3_64(bytes),
-                Value::Vector(_) => return Ok(false),
-            };
-            distinct.insert(hash);
-            values += 1;
+            if let Some(hash) = hash(&view, row)? {
+                distinct.insert(hash);
+                values += 1;
+            }
         }
     }
     Ok(values > 0 && distinct.len() * DICTIONARY_REPEAT <= values)
+}
+
+/// A value as one number, the same for equal values; `None` for NULL.
+fn hash_of(value: Value<'_>) -> Option<u64> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Int(v) => v as u64,
+        Value::Decimal(v) => v as u64,
+        Value::Float(v) => u64::from(v.to_bits()),
+        Value::Double(v) => v.to_bits(),
+        Value::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
+        Value::Bytes(bytes) | Value::Vector(bytes) => xxhash_rust::xxh3::xxh3_64(bytes),
+    })
+}
+
+/// The least and the greatest of long texts, documents and `__raw` help nobody to skip rows, and
+/// to find them costs a comparison a row.
+fn without_statistics(
+    plan: &TablePlan,
+    mut builder: WriterPropertiesBuilder,
+) -> WriterPropertiesBuilder {
+    let key: HashSet<usize> = key_columns(plan).collect();
+    let long = |column: &Column| {
+        matches!(
+            column.wire_type,
+            wire::TINY_BLOB
+                | wire::MEDIUM_BLOB
+                | wire::LONG_BLOB
+                | wire::BLOB
+                | wire::BLOB_COMPRESSED
+                | wire::JSON
+                | wire::GEOMETRY
+        )
+    };
+    let columns = plan.version().columns.iter().enumerate();
+    let names = columns
+        .filter(|(index, column)| !key.contains(index) && long(column))
+        .filter_map(|(index, _)| plan.stored_name(index));
+    for name in names.chain([system::RAW]) {
+        builder = builder.set_column_statistics_enabled(path(name), EnabledStatistics::None);
+    }
+    builder
 }
 
 /// Bloom filters on the key of base files, for point reads.
