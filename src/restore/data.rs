@@ -2,11 +2,11 @@
 //! thread and sends the statements on a connection of its own.
 
 use super::fetch::Fetch;
-use super::plan::{Epoch, PlannedTable};
 use super::progress::{self, TableProgress};
-use super::rows::TableInput;
+use super::rows::{Fold, TableInput};
 use super::server::Target;
 use super::statements::{self, RowsStatement, StatementOptions};
+use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
@@ -52,6 +52,8 @@ pub(super) struct Work {
     pub(super) version: Arc<TableVersion>,
     /// Where it is.
     pub(super) progress: TableProgress,
+    /// How its rows are folded, where they changed by more than its files say.
+    pub(super) fold: Option<Arc<dyn Fold>>,
     /// Its AUTO_INCREMENT column, where it has one.
     pub(super) counter: Option<Counter>,
 }
@@ -132,7 +134,8 @@ impl Writer {
         let fetch = Fetch::new(&self.repo, &self.compute);
         let files = fetch.files(table, &work.epoch).await?;
         let version = Arc::clone(&work.version);
-        let mut input = TableInput::new((table, &work.epoch), version, files)?;
+        let input = TableInput::new((table, &work.epoch), version, files)?;
+        let mut input = input.folded_by(work.fold.clone());
         input.count(work.counter.as_ref().map(|counter| counter.column.clone()));
         let progress = work.progress;
         let options = StatementOptions {

@@ -1,7 +1,7 @@
 //! Fetches the files of an epoch of a table, to be folded.
 
-use super::plan::{Epoch, PlannedTable};
 use super::spool::Spooled;
+use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, Result};
 use crate::manifest::{Crc32, FileEntry, ObjectRef, Repository, Sha256};
 use crate::runtime::Compute;

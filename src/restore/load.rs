@@ -122,9 +122,11 @@ pub(super) async fn plan(
         through: plan.cut.seq,
     };
     let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;
-    for table in &mut plan.tables {
-        table.cascades = derived.get(&table.table_id).cloned();
-        let parents = table.cascades.iter().flat_map(|c| c.parents());
+    for table in &plan.tables {
+        let parents = derived
+            .get(&table.table_id)
+            .into_iter()
+            .flat_map(|c| c.parents());
         plan.notes.extend(parents.map(|parent| {
             format!(
                 "{}: changes by cascades from {parent} that the source did not log are derived",
@@ -132,6 +134,7 @@ pub(super) async fn plan(
             )
         }));
     }
+    plan.cascades = derived;
     Ok(plan)
 }
 

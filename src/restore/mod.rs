@@ -21,12 +21,14 @@ mod server;
 mod spill;
 mod spool;
 mod statements;
+mod table;
 mod target;
 mod verify;
 mod xa;
 
 pub use cut::{Cut, CutTransaction};
-pub use plan::{PlannedBase, PlannedDdl, PlannedTable, RestorePlan};
+pub use plan::{PlannedBase, PlannedDdl, RestorePlan};
+pub use table::PlannedTable;
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};
 
 use crate::error::Result;

@@ -6,11 +6,10 @@
 
 mod batch;
 
-use super::cascade::TableCascades;
-use super::plan::{Epoch, PlannedTable};
 use super::sequence;
 use super::spill;
 use super::spool::Spooled;
+use super::table::{Epoch, PlannedTable};
 use super::xa::Span;
 use crate::base::fold::{self, FoldedRow, Identity, Keep, Run, RunBatch};
 use crate::error::{Error, Result};
@@ -72,6 +71,19 @@ pub(super) struct InputFile {
     pub(super) keys: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A fold in place of the plain one, for a table whose rows changed by more than its files say.
+pub(super) trait Fold: std::fmt::Debug + Send + Sync {
+    /// The rows that are left, ascending by key; `copies` of each.
+    ///
+    /// # Errors
+    /// As [`TableInput::appeared`] calls it.
+    fn fold(
+        &self,
+        input: &TableInput,
+        each: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()>;
+}
+
 /// The files of a table that an epoch of it is folded from.
 #[derive(Debug)]
 pub(super) struct TableInput {
@@ -91,8 +103,8 @@ pub(super) struct TableInput {
     counter: Option<String>,
     /// Largest value of it in any image that came to be.
     largest_id: AtomicU64,
-    /// What cascades that were not logged did to its rows.
-    cascades: Option<Arc<TableCascades>>,
+    /// How its rows are folded, where not plainly.
+    fold: Option<Arc<dyn Fold>>,
 }
 
 impl TableInput {
@@ -146,13 +158,13 @@ impl TableInput {
             is_sequence: table.is_sequence,
             counter: None,
             largest_id: AtomicU64::new(0),
-            cascades: table.cascades.clone().filter(|_| epoch.is_first),
+            fold: None,
         })
     }
 
-    /// The same with other changes that no event says.
-    pub(super) fn with_cascades(mut self, cascades: Option<Arc<TableCascades>>) -> TableInput {
-        self.cascades = cascades;
+    /// The same with changes that no event says, where there are some.
+    pub(super) fn folded_by(mut self, fold: Option<Arc<dyn Fold>>) -> TableInput {
+        self.fold = fold;
         self
     }
 
@@ -201,8 +213,8 @@ impl TableInput {
         if self.is_sequence {
             return self.furthest()?.map_or(Ok(()), |row| each(&row, 1));
         }
-        if let Some(cascades) = &self.cascades {
-            return cascades.fold(self, each);
+        if let Some(fold) = &self.fold {
+            return fold.fold(self, &mut each);
         }
         let runs = self.all_runs(Keep::Last)?;
         if self.is_first {
@@ -249,7 +261,7 @@ impl TableInput {
     }
 
     /// Every entry of the table and of one more run, by key and then in order: of a table with
-    /// [cascades](Self::with_cascades), whose entries are not condensed.
+    /// [fold of its own](Self::folded_by), whose entries are not condensed.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged; errors of `each`.
@@ -263,9 +275,10 @@ impl TableInput {
         fold::entries(runs, each)
     }
 
-    /// Runs as one run. With cascades every entry stays: one may lie between any two.
+    /// Runs as one run. For a fold of its own every entry stays: a change that no event says may
+    /// lie between any two.
     fn condense<'a>(&self, keep: Keep, runs: Vec<Run<'_, Images>>) -> Result<Run<'a, Images>> {
-        match self.cascades {
+        match self.fold {
             None => spill::condense(self.identity, keep, runs),
             Some(_) => spill::keep_all(runs),
         }

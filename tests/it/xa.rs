@@ -175,10 +175,7 @@ async fn story(setup: &Setup, after_each: impl AsyncFn(&Setup, usize)) -> Vec<Mo
 }
 
 async fn with_tables(flavor: Flavor) -> Setup {
-    let setup = Setup::new(flavor, &[]).await;
-    exec_all(&mut setup.source.conn().await, &TABLES).await;
-    setup.base().await;
-    setup
+    Setup::based(flavor, &TABLES).await.0
 }
 
 fn snapshot(setup: &Setup) {

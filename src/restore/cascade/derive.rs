@@ -15,7 +15,7 @@ use super::value::KeyColumn;
 use super::walk::{ChildKey, Derived, before, cell_of, unordered};
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use crate::restore::rows::TableInput;
+use crate::restore::rows::{Fold, TableInput};
 use crate::restore::xa::{Counting, Span};
 use crate::schema::TableName;
 use crate::segment::TablePlan;
@@ -193,7 +193,8 @@ impl Graph {
         self.refuse_apart(index, &own)?;
         let mut logs: Vec<CascadeLog> = own.iter().map(|_| CascadeLog::new(&self.budget)).collect();
         let plan = Arc::new(TablePlan::compile(Arc::clone(input.version()))?);
-        let input = input.with_cascades(Some(Arc::new(cascades.clone())));
+        let fold: Arc<dyn Fold> = Arc::new(cascades.clone());
+        let input = input.folded_by(Some(fold));
         let links: Vec<&Link> = own
             .iter()
             .filter_map(|e| Some(&self.edges.get(*e)?.link))

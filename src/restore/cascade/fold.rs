@@ -6,7 +6,7 @@ use super::walk::{ChildKey, Derived, Images, Walker};
 use crate::base::fold::{Identity, Keys, Run, RunBatch, Step, printable};
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use crate::restore::rows::{Images as Payload, TableInput};
+use crate::restore::rows::{Fold, Images as Payload, TableInput};
 use crate::schema::TableName;
 use crate::segment::{KeyCodec, TablePlan};
 use std::collections::BTreeMap;
@@ -98,31 +98,12 @@ impl TableCascades {
         self.keys.iter().map(|key| &key.parent)
     }
 
-    /// Folds the table; as [`TableInput::appeared`], which calls it.
-    ///
-    /// # Errors
-    /// As there, and [`Gap`](crate::error::ErrorKind::Gap) where a cascade cannot be derived.
-    pub(in crate::restore) fn fold(
-        &self,
-        input: &TableInput,
-        each: impl FnMut(&[u8], u64) -> Result<()>,
-    ) -> Result<()> {
-        let mut pass = Pass {
-            cascades: self,
-            strict: true,
-            derived: |_: Derived<'_>| Ok(()),
-            left: each,
-            arrivals: None,
-        };
-        pass.run(input)
-    }
-
     /// Walks the table without keeping it: tells `derived` every derived change, and gives the
     /// rows that got another identity. What is not known yet (a row that arrives by a cascade
     /// still to be derived) is passed over.
     ///
     /// # Errors
-    /// As [`fold`](Self::fold).
+    /// As [`Fold::fold`].
     pub(super) fn derive(
         &self,
         input: &TableInput,
@@ -139,6 +120,24 @@ impl TableCascades {
         pass.run(input)?;
         pass.arrivals
             .ok_or_else(|| Error::internal("derive cascades: no arrivals"))
+    }
+}
+
+impl Fold for TableCascades {
+    /// Fails with [`Gap`](crate::error::ErrorKind::Gap) where a cascade cannot be derived.
+    fn fold(
+        &self,
+        input: &TableInput,
+        each: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut pass = Pass {
+            cascades: self,
+            strict: true,
+            derived: |_: Derived<'_>| Ok(()),
+            left: each,
+            arrivals: None,
+        };
+        pass.run(input)
     }
 }
 

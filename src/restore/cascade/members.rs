@@ -5,7 +5,7 @@ use super::Cascades;
 use super::definition::{ForeignKey, Known};
 use crate::error::Error;
 use crate::position::Seq;
-use crate::restore::plan::{Epoch, PlannedTable};
+use crate::restore::table::{Epoch, PlannedTable};
 use crate::schema::{TableId, TableName, TableVersion};
 use std::collections::BTreeSet;
 use std::sync::Arc;

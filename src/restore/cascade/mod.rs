@@ -22,9 +22,9 @@ pub(super) use definition::{ForeignKey, follow, foreign_keys};
 pub(super) use fold::TableCascades;
 
 use super::fetch::Fetch;
-use super::plan::PlannedTable;
 use super::rows::TableInput;
 use super::spool::Spooled;
+use super::table::PlannedTable;
 use super::target::TableFilter;
 use super::xa::{Counting, Span};
 use crate::error::{Error, Result};

@@ -1,11 +1,12 @@
 //! Which tables a restore writes, from which files, and where DDL stands between their rows.
 
-use super::{Epoch, PlanInput, PlannedTable, refuse_barriers, version};
+use super::{PlanInput, refuse_barriers, version};
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, FileRole};
 use crate::position::Seq;
 use crate::restore::replay::model::{self, Incarnation, Model, Sight};
 use crate::restore::replay::{Ddl, PlannedStatement, commands, events};
+use crate::restore::table::{Epoch, PlannedTable};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName};
 use crate::source::ObjectKind;
@@ -265,7 +266,6 @@ fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<P
         is_wanted: false,
         died: table.died,
         base_name: base.map(|base| base.name.clone()),
-        cascades: None,
         counting: Arc::clone(&input.counting),
     };
     if let Some(base) = base {

@@ -4,8 +4,8 @@ use super::*;
 use crate::change::StatementKind;
 use crate::error::ErrorKind;
 use crate::manifest::{
-    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, DecidedXa, FileOrder, FileRole, Mark,
-    ObjectRef, OpenXa, Sha256,
+    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, DecidedXa, FileEntry, FileOrder, FileRole,
+    Mark, ObjectRef, OpenXa, Sha256,
 };
 use crate::position::{BinlogPosition, GtidSet};
 use crate::segment::{RowOrder, StatementRow};

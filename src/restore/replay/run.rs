@@ -5,8 +5,10 @@ use super::session::{self, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
 use crate::restore::data::{Counter, Work, Writer, Written, write_all};
-use crate::restore::plan::{Epoch, PlannedTable, RestorePlan, has_shape_of};
+use crate::restore::plan::RestorePlan;
 use crate::restore::progress::TableProgress;
+use crate::restore::rows::Fold;
+use crate::restore::table::{Epoch, PlannedTable, has_shape_of};
 use crate::restore::verify::{Expected, Holding, Reader};
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::Fingerprint;
@@ -43,7 +45,10 @@ impl Replay<'_> {
         }
         let mut session = self.writer.target.connect().await?;
         let collations = collations(&mut session).await?;
-        let scheduler = self.hold_events(&mut session).await?;
+        let mut touching = self.plan.statements.iter();
+        if touching.any(PlannedStatement::touches_events) {
+            self.writer.target.hold_events(&mut session).await?;
+        }
         for statement in &self.plan.statements {
             self.load(statement).await?;
             self.execute(&mut session, statement, &collations).await?;
@@ -51,11 +56,6 @@ impl Replay<'_> {
                 disable(&mut session, event, notes).await?;
             }
             self.look_again(statement).await?;
-        }
-        if let Some(former) = scheduler {
-            session.exec("SET NAMES utf8mb4").await?;
-            let back = format!("SET GLOBAL event_scheduler = {former}");
-            session.exec(&back).await?;
         }
         session.close().await;
         Ok(())
@@ -163,7 +163,10 @@ impl Replay<'_> {
             return Err(other_shape(&version, logged));
         }
         let before = holding.map(|holding| holding.fingerprint);
+        let cascades = self.plan.cascades.get(&table.table_id);
+        let cascades = cascades.filter(|_| epoch.is_first).cloned();
         Ok(Some(Work {
+            fold: cascades.map(|cascades| cascades as Arc<dyn Fold>),
             table: Arc::new(table.clone()),
             epoch: epoch.clone(),
             version,
@@ -188,15 +191,19 @@ impl Replay<'_> {
     /// # Errors
     /// Those of the connection.
     pub(in crate::restore) async fn count(&self, session: &mut SqlClient) -> Result<()> {
-        let counters = self.counters().await?;
-        for (place, next) in &self.next_ids {
-            let table = self.plan.tables.get(*place).filter(|t| t.died.is_none());
-            let Some(table) = table.filter(|t| counters.contains_key(&t.name)) else {
-                continue;
-            };
+        let tables = self.next_ids.iter().filter_map(|(place, next)| {
+            let table = self.plan.tables.get(*place)?;
             let is_written = table.epochs.last().is_some_and(|e| e.version.is_some());
-            if !is_written {
-                let name = table.name.quoted();
+            (table.died.is_none() && !is_written).then_some((&table.name, next))
+        });
+        let tables: Vec<(&TableName, &u64)> = tables.collect();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let counters = self.counters().await?;
+        for (name, next) in tables {
+            if counters.contains_key(name) {
+                let name = name.quoted();
                 let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
                 session.exec(&alter).await?;
             }
@@ -307,36 +314,12 @@ impl Replay<'_> {
                    WHERE extra LIKE '%auto_increment%'";
         let rows = client.query_rows(sql).await?;
         client.close().await;
-        let text = |cell: &Option<bytes::Bytes>| {
-            String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
-        };
+        let text = SqlClient::text;
         let named = rows.iter().filter_map(|row| match row.as_slice() {
             [db, table, column] => Some((TableName::new(text(db), text(table)), text(column))),
             _ => None,
         });
         Ok(named.collect())
-    }
-
-    /// Keeps the target from running events while statements create them; gives what the
-    /// setting was.
-    async fn hold_events(&self, session: &mut SqlClient) -> Result<Option<&'static str>> {
-        let mut statements = self.plan.statements.iter();
-        if !statements.any(PlannedStatement::touches_events) {
-            return Ok(None);
-        }
-        let found = session
-            .query_string("SELECT @@global.event_scheduler")
-            .await?;
-        if found.as_deref() != Some("ON") {
-            return Ok(None);
-        }
-        let held = session.exec("SET GLOBAL event_scheduler = OFF").await;
-        held.map_err(|e| {
-            Error::incompatible("replay ddl: the target would run events that are restored")
-                .source(e)
-                .hint("run on the target: SET GLOBAL event_scheduler = OFF, then restore with --resume")
-        })?;
-        Ok(Some("ON"))
     }
 }
 
@@ -390,11 +373,12 @@ async fn collations(session: &mut SqlClient) -> Result<BTreeMap<u16, (String, St
              information_schema.collation_character_set_applicability"
         }
     };
-    // Servers before 10.10 know neither these columns nor what they are needed for.
-    let rows = session.query_rows(sql).await.unwrap_or_default();
-    let text = |cell: &Option<bytes::Bytes>| {
-        String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
+    let rows = match session.query_rows(sql).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        // Servers before 10.10 know neither these columns nor what they are needed for.
+        answer => answer.unwrap_or_default(),
     };
+    let text = SqlClient::text;
     let named = rows.iter().filter_map(|row| match row.as_slice() {
         [id, name, charset] => Some((text(id).parse().ok()?, (text(name), text(charset)))),
         _ => None,

@@ -56,7 +56,7 @@ impl<'a> BatchMapper<'a> {
             kind,
             span: input.span.clone(),
             base_place: input.span.place_of_base(),
-            condenses: input.cascades.is_none(),
+            condenses: input.fold.is_none(),
         }
     }
 

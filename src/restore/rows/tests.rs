@@ -5,6 +5,7 @@ use crate::base::BaseFile;
 use crate::change::{ImageWriter, Op};
 use crate::manifest::{Crc32, FileEntry, FileRole, Sha256};
 use crate::position::{Flavor, Seq};
+use crate::restore::table::testing::table_of_base;
 use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, wire};
 use crate::segment::{
     BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, KeyCodec, TableFileWriter,
@@ -221,26 +222,9 @@ fn folded_as(
     }
     let count = rows.len();
     let base_bytes = file(&plan, FileKind::Base, rows, 1);
-    let mut table = PlannedTable {
-        name: version.name.clone(),
-        table_id: version.table_id.clone(),
-        version: 1,
-        exact_from_seq: Seq(base as i64),
-        base_rows: count as u64,
-        change_rows: 0,
-        bytes: 0,
-        auto_increment: None,
-        is_sequence,
-        base_files: vec![base_entry(&base_bytes, count)],
-        change_files: Vec::new(),
-        versions: BTreeMap::from([(1, Arc::clone(&version))]),
-        counting: Arc::default(),
-        epochs: Vec::new(),
-        is_wanted: true,
-        died: None,
-        base_name: Some(version.name.clone()),
-        cascades: None,
-    };
+    let base_files = vec![base_entry(&base_bytes, count)];
+    let mut table = table_of_base(&version, Seq(base as i64), (base_files, count));
+    table.is_sequence = is_sequence;
     let mut changes = Vec::new();
     for start in (0..log.len()).step_by(segment) {
         let mut rows = Vec::new();
@@ -386,26 +370,8 @@ fn a_base_row_younger_than_its_base_is_refused() {
         vec![(1, 1, change(9, 0, Op::Insert))],
         1,
     );
-    let table = PlannedTable {
-        name: version.name.clone(),
-        table_id: version.table_id.clone(),
-        version: 1,
-        exact_from_seq: Seq(log.len() as i64),
-        base_rows: 1,
-        change_rows: 0,
-        bytes: 0,
-        auto_increment: None,
-        is_sequence: false,
-        base_files: vec![base_entry(&bytes, 1)],
-        change_files: Vec::new(),
-        versions: BTreeMap::from([(1, Arc::clone(&version))]),
-        counting: Arc::default(),
-        epochs: Vec::new(),
-        is_wanted: true,
-        died: None,
-        base_name: Some(version.name.clone()),
-        cascades: None,
-    };
+    let base_files = vec![base_entry(&bytes, 1)];
+    let table = table_of_base(&version, Seq(log.len() as i64), (base_files, 1));
     let files = (vec![Spooled::new(bytes).expect("spool")], Vec::new());
     let epoch = epoch(log.len(), 9, true);
     let input = TableInput::new((&table, &epoch), version, files).expect("input");
