@@ -19,6 +19,7 @@ mod restore;
 mod row_values;
 mod s3;
 mod s3_repository;
+mod savepoints;
 mod schema_objects;
 mod servers;
 mod snapshots;

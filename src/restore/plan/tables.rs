@@ -393,7 +393,8 @@ fn statements(
             let ends = epochs.iter().position(|e| e.load_at == Some(one.seq()));
             // A new sequence has its first row from the statement.
             let is_new = incarnation.is_sequence && incarnation.after == one.seq().prev();
-            if ends.is_some() || (is_new && !epochs.is_empty()) {
+            let is_there = incarnation.died != Some(one.seq());
+            if is_there && (ends.is_some() || (is_new && !epochs.is_empty())) {
                 rereads.push((*place, incarnation.name_at(one.seq()).clone()));
             }
             loads.extend(ends.map(|epoch| (*place, epoch)));

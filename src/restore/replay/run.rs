@@ -300,8 +300,14 @@ impl Replay<'_> {
             if !command.is_logged {
                 session.exec("SET NAMES utf8mb4").await?;
             }
-            let done = session.conn().query_drop(command.text.as_slice()).await;
-            let done = done.map_err(|e| sql_error("replay ddl", e));
+            let mut done = send(session, &command.text).await;
+            if let Err(error) = &done
+                && error.kind() != ErrorKind::Unavailable
+                && command.is_logged
+                && let Some(relaxed) = statement.ddl.relaxed(around.flavor)
+            {
+                done = send(session, &relaxed).await;
+            }
             done.map_err(|e| refused(statement, e))?;
         }
         Ok(())
@@ -331,6 +337,11 @@ fn named(version: &Arc<TableVersion>, name: &TableName) -> Arc<TableVersion> {
     let mut renamed = TableVersion::clone(version);
     renamed.name = name.clone();
     Arc::new(renamed)
+}
+
+async fn send(session: &mut SqlClient, text: &[u8]) -> Result<()> {
+    let done = session.conn().query_drop(text).await;
+    done.map_err(|e| sql_error("replay ddl", e))
 }
 
 fn refused(statement: &PlannedStatement, error: Error) -> Error {

@@ -113,7 +113,7 @@ impl<'a> BatchMapper<'a> {
             },
             FileKind::Change => {
                 let change = view.change(row)?;
-                if !self.span.takes(change.seq) {
+                if !self.span.takes_row(change.seq, change.row) {
                     return Ok(None);
                 }
                 let present = change.op.is_present_after();
