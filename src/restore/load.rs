@@ -52,6 +52,32 @@ pub(super) async fn plan(
     let log = Log::open(repo, timeline).await?;
     let mut found = log.find(target).await?;
     let base = log.base(&mut found, target).await?;
+    build(&log, found, base, filter).await
+}
+
+/// Plans a restore from a given base to an entry.
+///
+/// # Errors
+/// As [`super::plan`].
+pub(super) async fn plan_from(
+    repo: &Repository,
+    timeline: &Timeline,
+    base: BaseManifest,
+    through: Seq,
+    filter: &TableFilter,
+) -> Result<RestorePlan> {
+    let log = Log::open(repo, timeline).await?;
+    let found = log.by_seq(through).await?;
+    build(&log, found, base, filter).await
+}
+
+async fn build(
+    log: &Log<'_>,
+    found: Found,
+    base: BaseManifest,
+    filter: &TableFilter,
+) -> Result<RestorePlan> {
+    let (repo, timeline) = (log.repo, log.timeline);
     let base_files = read_files(repo.get_object(&base.files).await?)?;
     let first = base.tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(base.seq).min(base.seq);

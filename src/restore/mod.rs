@@ -7,6 +7,7 @@
 mod cascade;
 mod cut;
 mod data;
+mod derived;
 mod fetch;
 mod lex;
 mod load;
@@ -27,6 +28,7 @@ mod verify;
 mod xa;
 
 pub use cut::{Cut, CutTransaction};
+pub use derived::{DerivedChange, derived_changes};
 pub use plan::{PlannedBase, PlannedDdl, RestorePlan};
 pub use table::PlannedTable;
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};

@@ -204,4 +204,4 @@ impl Span {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,6 +9,7 @@ mod binlog;
 mod catalogue;
 mod ddl;
 mod ddl_replay;
+mod derived_log;
 mod end_to_end;
 mod fingerprints;
 mod fuzz_seeds;

@@ -98,6 +98,25 @@ impl TableCascades {
         self.keys.iter().map(|key| &key.parent)
     }
 
+    /// Tells `each` every derived change of the table's rows, by row.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`], and those of `each`.
+    pub(in crate::restore) fn changes(
+        &self,
+        input: &TableInput,
+        each: impl FnMut(Derived<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut pass = Pass {
+            cascades: self,
+            strict: true,
+            derived: each,
+            left: |_: &[u8], _| Ok(()),
+            arrivals: None,
+        };
+        pass.run(input)
+    }
+
     /// Walks the table without keeping it: tells `derived` every derived change, and gives the
     /// rows that got another identity. What is not known yet (a row that arrives by a cascade
     /// still to be derived) is passed over.

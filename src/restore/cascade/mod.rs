@@ -20,6 +20,7 @@ mod walk;
 
 pub(super) use definition::{ForeignKey, follow, foreign_keys};
 pub(super) use fold::TableCascades;
+pub(super) use walk::Derived;
 
 use super::fetch::Fetch;
 use super::rows::TableInput;
