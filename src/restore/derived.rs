@@ -49,7 +49,15 @@ pub async fn derived_changes(
     let compute = Compute::per_core();
     let mut found = Found::default();
     for table in &plan.tables {
-        let cascades = plan.cascades.get(&table.table_id).map(Arc::clone);
+        let of = |epoch| plan.cascades.get(&(table.table_id.clone(), epoch));
+        if (1..table.epochs.len()).any(|epoch| of(epoch).is_some()) {
+            return Err(Error::gap(
+                "derive cascades: only a restore knows the rows of an altered table",
+            )
+            .field("table", &table.name)
+            .hint("ask for other tables (--table), or for entries after the next base"));
+        }
+        let cascades = of(0).map(Arc::clone);
         let epoch = table.epochs.first();
         let (Some(cascades), Some(epoch)) = (cascades, epoch) else {
             continue;

@@ -56,7 +56,15 @@ impl<'a> Fetch<'a> {
         Ok(files.into_iter().flatten().collect())
     }
 
-    async fn change_files(&self, table: &PlannedTable, epoch: &Epoch) -> Result<Vec<Spooled>> {
+    /// The change files of an epoch of a table.
+    ///
+    /// # Errors
+    /// As [`files`](Self::files).
+    pub(super) async fn change_files(
+        &self,
+        table: &PlannedTable,
+        epoch: &Epoch,
+    ) -> Result<Vec<Spooled>> {
         let listed = epoch.change_files(table).cloned();
         let listed: Vec<FileEntry> = listed.collect();
         let mut files = Vec::with_capacity(listed.len());

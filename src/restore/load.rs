@@ -18,7 +18,7 @@ use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use crate::segment::TransactionRow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Segments looked at on either side of a time for commit times that straddle it.
@@ -110,6 +110,7 @@ async fn build(
         versions: &versions,
     };
     let ddl = reading.all(repo, &segments, (first, found.cut.seq)).await?;
+    let reshaped = cascade::reshaped(&ddl);
     let mut keys = cascade::foreign_keys(&objects);
     let after_base = ddl.iter().filter(|one| one.seq() > base.seq);
     after_base.for_each(|one| cascade::follow(&mut keys, one));
@@ -145,14 +146,14 @@ async fn build(
         objects: &plan.objects,
         keys,
         counting: Arc::clone(&counting),
+        reshaped,
         through: plan.cut.seq,
     };
     let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;
     for table in &plan.tables {
-        let parents = derived
-            .get(&table.table_id)
-            .into_iter()
-            .flat_map(|c| c.parents());
+        let ours = derived.iter().filter(|((id, _), _)| *id == table.table_id);
+        let parents: BTreeSet<_> = ours.flat_map(|(_, cascades)| cascades.parents()).collect();
+        let parents = parents.into_iter();
         plan.notes.extend(parents.map(|parent| {
             format!(
                 "{}: changes by cascades from {parent} that the source did not log are derived",

@@ -9,6 +9,7 @@ mod cut;
 mod data;
 mod derived;
 mod fetch;
+mod found;
 mod lex;
 mod load;
 mod objects;

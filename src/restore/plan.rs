@@ -76,9 +76,9 @@ pub struct RestorePlan {
     /// The same statements with what is done for each.
     #[serde(skip)]
     pub(super) statements: Vec<PlannedStatement>,
-    /// What cascades that were not logged did to rows of tables in their first epochs.
+    /// What cascades that were not logged did to rows of tables, by number of the epoch.
     #[serde(skip)]
-    pub(super) cascades: BTreeMap<TableId, Arc<TableCascades>>,
+    pub(super) cascades: BTreeMap<(TableId, usize), Arc<TableCascades>>,
     /// Version and settings of the source at the base, as recorded.
     #[serde(skip)]
     pub source: serde_json::Value,

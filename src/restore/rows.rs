@@ -103,6 +103,8 @@ pub(super) struct TableInput {
     counter: Option<String>,
     /// Largest value of it in any image that came to be.
     largest_id: AtomicU64,
+    /// Whether the rows of the base files stand on the target and are written anew.
+    replaces_base: bool,
     /// How its rows are folded, where not plainly.
     fold: Option<Arc<dyn Fold>>,
 }
@@ -158,6 +160,7 @@ impl TableInput {
             is_sequence: table.is_sequence,
             counter: None,
             largest_id: AtomicU64::new(0),
+            replaces_base: false,
             fold: None,
         })
     }
@@ -165,6 +168,13 @@ impl TableInput {
     /// The same with changes that no event says, where there are some.
     pub(super) fn folded_by(mut self, fold: Option<Arc<dyn Fold>>) -> TableInput {
         self.fold = fold;
+        self
+    }
+
+    /// The same where the target holds the rows of the base files: all of them vanish, and what is
+    /// left of them appears again.
+    pub(super) fn replacing_base(mut self) -> TableInput {
+        self.replaces_base = true;
         self
     }
 
@@ -243,6 +253,12 @@ impl TableInput {
     /// # Errors
     /// As [`appeared`](Self::appeared).
     pub(super) fn vanished(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        if self.replaces_base {
+            let runs = self.limit(Keep::Last, self.base_runs_of_all()?)?;
+            return fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
+                each(row.payload.get(row.index), row.copies)
+            });
+        }
         if self.is_first || self.is_sequence {
             return Ok(());
         }
@@ -284,9 +300,13 @@ impl TableInput {
         }
     }
 
-    fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
+    fn base_runs_of_all(&self) -> Result<Vec<Vec<Run<'_, Images>>>> {
         let chains = chains(&self.base).into_iter();
-        let base: Result<_> = chains.map(|chain| self.base_runs(chain)).collect();
+        chains.map(|chain| self.base_runs(chain)).collect()
+    }
+
+    fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
+        let base = self.base_runs_of_all();
         let changes = self
             .changes
             .iter()

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::manifest::FileEntry;
 use crate::position::Seq;
 use crate::schema::{Column, TableId, TableName, TableVersion};
+use crate::segment::RowOrder;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +64,35 @@ pub struct PlannedTable {
     pub(super) counting: Arc<Counting>,
 }
 
+/// Number of the version of rows that were found on the target: no version of the log has it.
+pub(super) const FOUND_VERSION: u32 = u32::MAX;
+
+impl PlannedTable {
+    /// The table with these files for its base, each with its number of rows: what the target
+    /// holds of it, in the shape it has there.
+    pub(super) fn with_found(&self, version: &Arc<TableVersion>, rows: &[u64]) -> PlannedTable {
+        let mut table = self.clone();
+        table.versions.insert(FOUND_VERSION, Arc::clone(version));
+        let file = |rows: &u64| BaseFile {
+            name: version.name.clone(),
+            table_id: self.table_id.clone(),
+            version: FOUND_VERSION,
+            object: String::new(),
+            offset: 0,
+            bytes: 0,
+            rows: *rows,
+            key_min: None,
+            key_max: None,
+            crc32: 0,
+            sha256: [0; 32],
+            fingerprint: 0,
+            order: RowOrder::Runs,
+        };
+        table.base_files = rows.iter().map(file).collect();
+        table
+    }
+}
+
 /// One stretch of a table's history.
 #[derive(Clone, Debug)]
 pub(super) struct Epoch {
@@ -109,7 +139,11 @@ impl Epoch {
     /// [`Gap`](crate::error::ErrorKind::Gap) when there are two.
     pub(super) fn find_version(&mut self, table: &PlannedTable) -> Result<()> {
         let base = self.base_files(table).iter().map(|file| file.version);
-        let changes = self.change_files(table).filter_map(|file| file.version);
+        // A file may be read for the sake of rows that were prepared before, of another table: one
+        // with prepared rows is not altered before they are decided.
+        let stands = |f: &&FileEntry| f.seq_last > self.after && f.seq_first <= self.through;
+        let changes = self.change_files(table).filter(stands);
+        let changes = changes.filter_map(|file| file.version);
         let of_base = (self.from_base && table.base_name.is_some()).then_some(table.version);
         let mut numbers: Vec<u32> = base.chain(changes).chain(of_base).collect();
         numbers.sort_unstable();

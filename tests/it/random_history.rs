@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use tidelog::position::Flavor;
 
 /// Seeds of every run of the tests.
-const SEEDS: [u64; 3] = [1, 2, 3];
+const SEEDS: [u64; 4] = [1, 2, 3, 9_275_350_954_110_081_985];
 /// Statements of a history.
 const STEPS: usize = 90;
 /// Moments restored of each.

@@ -2,12 +2,13 @@
 //! order of the log, with the derived changes between them.
 
 use super::log::{Held, Place};
+use super::value::KeyColumn;
 use super::walk::{ChildKey, Derived, Images, Walker};
 use crate::base::fold::{Identity, Keys, Run, RunBatch, Step, printable};
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use crate::restore::rows::{Fold, Images as Payload, TableInput};
-use crate::schema::TableName;
+use crate::schema::{TableName, TableVersion};
 use crate::segment::{KeyCodec, TablePlan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +97,28 @@ impl TableCascades {
     /// The tables whose changes reached it.
     pub(in crate::restore) fn parents(&self) -> impl Iterator<Item = &TableName> {
         self.keys.iter().map(|key| &key.parent)
+    }
+
+    /// The same for the table as a statement has made it, which kept the foreign keys.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when a column of one is another one.
+    pub(in crate::restore) fn of_version(&self, version: &Arc<TableVersion>) -> Result<Self> {
+        let plan = TablePlan::compile(Arc::clone(version))?;
+        let mut of_version = self.clone();
+        for key in &mut of_version.keys {
+            let find = |(name, was): (&String, &KeyColumn)| {
+                KeyColumn::find(&plan, name).filter(|is| is.is_alike(was))
+            };
+            let found: Option<Vec<_>> = key.names.iter().zip(&key.columns).map(find).collect();
+            key.columns = found.ok_or_else(|| {
+                Error::incompatible("derive cascades: a foreign key has another column now")
+                    .field("parent", &key.parent)
+                    .field("child", &version.name)
+                    .hint("restore from a base after the statement that changed it")
+            })?;
+        }
+        Ok(of_version)
     }
 
     /// Tells `each` every derived change of the table's rows, by row.

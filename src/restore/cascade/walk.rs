@@ -22,6 +22,8 @@ pub(super) struct ChildKey {
     pub(super) parent: TableName,
     /// Columns in the child, in the order of the key.
     pub(super) columns: Vec<KeyColumn>,
+    /// Their names.
+    pub(super) names: Vec<String>,
     /// What happened to the parent: as logged, and as derived for the parent itself.
     pub(super) logs: [Arc<CascadeLog>; 2],
 }

@@ -4,7 +4,9 @@ use super::PlannedStatement;
 use super::session::{self, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
+use crate::restore::cascade::TableCascades;
 use crate::restore::data::{Counter, Work, Writer, Written, write_all};
+use crate::restore::found::found_rows;
 use crate::restore::plan::RestorePlan;
 use crate::restore::progress::TableProgress;
 use crate::restore::rows::Fold;
@@ -50,13 +52,19 @@ impl Replay<'_> {
             self.writer.target.hold_events(&mut session).await?;
         }
         for statement in &self.plan.statements {
-            self.load(statement).await?;
+            self.load(&statement.loads).await?;
             self.execute(&mut session, statement, &collations).await?;
             for event in &statement.events {
                 disable(&mut session, event, notes).await?;
             }
             self.look_again(statement).await?;
         }
+        // Interrupted, such a one cannot be gone on with: it belongs to what is repeated whole.
+        let tables = self.plan.tables.iter().enumerate();
+        let last = tables.map(|(place, table)| (place, table.epochs.len().saturating_sub(1)));
+        let last = last.filter(|(place, epoch)| self.refolds(*place, *epoch).is_some());
+        let last: Vec<(usize, usize)> = last.collect();
+        self.load(&last).await?;
         session.close().await;
         Ok(())
     }
@@ -133,7 +141,11 @@ impl Replay<'_> {
             let Some(epoch) = table.epochs.last().filter(|e| e.load_at.is_none()) else {
                 continue;
             };
-            let work = self.work((place, table), epoch, &counters)?;
+            let number = table.epochs.len().saturating_sub(1);
+            if self.refolds(place, number).is_some() {
+                continue;
+            }
+            let work = self.work((place, number), (table, epoch), &counters)?;
             all.extend(work.map(|mut work| {
                 if let Some(progress) = done.get(&table.table_id) {
                     work.progress = *progress;
@@ -147,8 +159,8 @@ impl Replay<'_> {
     /// What is to be written of an epoch; `None` when the log has no rows in it.
     fn work(
         &self,
-        (place, table): (usize, &PlannedTable),
-        epoch: &Epoch,
+        (place, number): (usize, usize),
+        (table, epoch): (&PlannedTable, &Epoch),
         counters: &BTreeMap<TableName, String>,
     ) -> Result<Option<Work>> {
         let Some(logged) = &epoch.version else {
@@ -163,10 +175,11 @@ impl Replay<'_> {
             return Err(other_shape(&version, logged));
         }
         let before = holding.map(|holding| holding.fingerprint);
-        let cascades = self.plan.cascades.get(&table.table_id);
-        let cascades = cascades.filter(|_| epoch.is_first).cloned();
+        let cascades = self.plan.cascades.get(&(table.table_id.clone(), number));
+        let fold = cascades.map(|cascades| Arc::clone(cascades) as Arc<dyn Fold>);
         Ok(Some(Work {
-            fold: cascades.map(|cascades| cascades as Arc<dyn Fold>),
+            fold,
+            found: None,
             table: Arc::new(table.clone()),
             epoch: epoch.clone(),
             version,
@@ -179,6 +192,57 @@ impl Replay<'_> {
                 next: self.next_id(place, table),
             }),
         }))
+    }
+
+    /// What cascades did in an epoch that begins with rows of the target.
+    fn refolds(&self, place: usize, number: usize) -> Option<&Arc<TableCascades>> {
+        let table = self.plan.tables.get(place)?;
+        let is_later = table.epochs.get(number).is_some_and(|e| !e.is_first);
+        let cascades = self.plan.cascades.get(&(table.table_id.clone(), number));
+        cascades.filter(|_| is_later)
+    }
+
+    /// As [`work`](Self::work), of an epoch in which cascades hit rows that only the target has:
+    /// they are read, folded with the rest, and all of the table is written anew.
+    async fn refold(
+        &self,
+        (place, cascades): (usize, &Arc<TableCascades>),
+        (table, epoch): (&PlannedTable, &Epoch),
+        counters: &BTreeMap<TableName, String>,
+    ) -> Result<Work> {
+        let holding = self.holdings.get(&place).ok_or_else(|| {
+            Error::internal("replay ddl: nothing is known of a table").field("table", &epoch.name)
+        })?;
+        let version = named(&holding.version, &epoch.name);
+        if let Some(logged) = epoch
+            .version
+            .as_ref()
+            .filter(|l| !has_shape_of(&version, l))
+        {
+            return Err(other_shape(&version, logged));
+        }
+        let found = found_rows(&self.reader, &epoch.name, &version, epoch.after).await?;
+        let rows: Vec<u64> = found.iter().map(|file| file.rows).collect();
+        let whole = Epoch {
+            is_first: true,
+            from_base: true,
+            ..epoch.clone()
+        };
+        Ok(Work {
+            table: Arc::new(table.with_found(&version, &rows)),
+            epoch: whole,
+            fold: Some(Arc::new(cascades.of_version(&version)?)),
+            found: Some(found),
+            version,
+            progress: TableProgress {
+                before: Some(holding.fingerprint),
+                ..TableProgress::default()
+            },
+            counter: counters.get(&epoch.name).map(|column| Counter {
+                column: column.clone(),
+                next: self.next_id(place, table),
+            }),
+        })
     }
 
     fn next_id(&self, place: usize, table: &PlannedTable) -> u64 {
@@ -212,22 +276,26 @@ impl Replay<'_> {
     }
 
     /// Writes the rows that a statement reads, and proves that they are there.
-    async fn load(&mut self, statement: &PlannedStatement) -> Result<()> {
-        if statement.loads.is_empty() {
+    async fn load(&mut self, loads: &[(usize, usize)]) -> Result<()> {
+        if loads.is_empty() {
             return Ok(());
         }
         let counters = self.counters().await?;
         let mut works = Vec::new();
         let mut places = BTreeMap::new();
-        for (place, epoch) in &statement.loads {
-            let table = self.plan.tables.get(*place);
-            let epoch = table.and_then(|table| Some((table, table.epochs.get(*epoch)?)));
-            let Some((table, epoch)) = epoch else {
+        for &(place, number) in loads {
+            let table = self.plan.tables.get(place);
+            let of = table.and_then(|table| Some((table, table.epochs.get(number)?)));
+            let Some(of) = of else {
                 return Err(Error::internal("replay ddl: an epoch is not in the plan"));
             };
-            let work = self.work((*place, table), epoch, &counters)?;
+            let work = match self.refolds(place, number) {
+                Some(cascades) => Some(self.refold((place, cascades), of, &counters).await?),
+                None => self.work((place, number), of, &counters)?,
+            };
+            let (table, _) = of;
             if let Some(work) = work {
-                places.insert(table.table_id.clone(), (*place, Arc::clone(&work.version)));
+                places.insert(table.table_id.clone(), (place, Arc::clone(&work.version)));
                 works.push(work);
             }
         }

@@ -4,6 +4,7 @@ use super::{Images, TableInput};
 use crate::base::fold::{Identity, Keep, Keys, RunBatch, Step};
 use crate::error::{Error, Result};
 use crate::position::Seq;
+use crate::restore::table::has_shape_of;
 use crate::restore::xa::Span;
 use crate::segment::{BatchView, FileKind, ImageEncoder, KeyCodec, Scratch, TablePlan, Value};
 use arrow_array::RecordBatch;
@@ -25,6 +26,8 @@ pub(super) struct BatchMapper<'a> {
     counter: Option<(usize, &'a AtomicU64)>,
     /// Whether entries of one key become one.
     condenses: bool,
+    /// Whether the images of the file have the shape of the table as it is folded.
+    fits: bool,
 }
 
 /// One entry while a batch is mapped.
@@ -57,6 +60,7 @@ impl<'a> BatchMapper<'a> {
             span: input.span.clone(),
             base_place: input.span.place_of_base(),
             condenses: input.fold.is_none(),
+            fits: has_shape_of(plan.version(), input.version()),
         }
     }
 
@@ -128,6 +132,14 @@ impl<'a> BatchMapper<'a> {
                 }
             }
         };
+        if !self.fits {
+            return Err(
+                Error::corrupt("fold rows: a change has the shape of another epoch")
+                    .field("table", &self.plan.version().name)
+                    .field("seq", entry.seq)
+                    .hint("take a new base, and report it"),
+            );
+        }
         if self.kind == FileKind::Base && entry.seq > self.span.after().0 {
             return Err(
                 Error::corrupt("fold rows: a row of the base is younger than the base")
