@@ -1,16 +1,19 @@
 //! `tidelog log`
 
+mod derived;
+
 use super::args::{RepositoryArgs, clock};
 use super::{Outcome, moment, output};
 use crate::change::{Op, StatementKind};
 use crate::error::{Error, Result};
 use crate::history::{ChangeRef, SegmentChanges, Versions, images_to_json};
-use crate::manifest::{Repository, SegmentManifest};
+use crate::manifest::SegmentManifest;
 use crate::position::Seq;
-use crate::restore::TableFilter;
+use crate::restore::{DerivedChange, TableFilter};
 use crate::runtime::Compute;
 use crate::segment::TransactionRow;
 use clap::Args;
+use derived::Derivation;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -40,6 +43,11 @@ pub(super) struct Log {
     /// Prints statement texts: they may hold secrets.
     #[arg(long)]
     show_statements: bool,
+    /// Leaves out the rows that the source's engine changed without logging it: ON DELETE and ON
+    /// UPDATE of foreign keys (MariaDB; MySQL with native foreign keys). They are derived for the
+    /// tables shown, which are read from the base before on, and marked as derived.
+    #[arg(long)]
+    logged_only: bool,
     /// Zone of times without one: UTC or an offset such as +02:00.
     #[arg(
         long,
@@ -74,6 +82,10 @@ impl Log {
         let mut manifests = repository.manifests(timeline.timeline, from, None).await?;
         let mut versions: Option<Versions> = None;
         let compute = Compute::per_core();
+        let mut derivation = match self.logged_only {
+            true => None,
+            false => Some(Derivation::new(&repository, &timeline, &wanted).await?),
+        };
         while let Some(stored) = manifests.next().await? {
             let manifest = &stored.manifest;
             let mut known = match versions.take() {
@@ -89,8 +101,17 @@ impl Log {
                 break;
             }
             if wanted.may_hold(manifest) {
-                self.segment(&repository, manifest, &known, &compute, &mut wanted, json)
-                    .await?;
+                let derived = match &mut derivation {
+                    Some(derivation) => derivation.of(manifest, &wanted).await?,
+                    None => Vec::new(),
+                };
+                let read = SegmentChanges::read(&repository, manifest, &known, &compute);
+                let segment = Segment {
+                    changes: read.await?,
+                    manifest,
+                    derived,
+                };
+                self.segment(&segment, &mut wanted, json)?;
             }
             versions = Some(known);
         }
@@ -114,16 +135,8 @@ impl Log {
         })
     }
 
-    async fn segment(
-        &self,
-        repository: &Repository,
-        manifest: &SegmentManifest,
-        versions: &Versions,
-        compute: &Compute,
-        wanted: &mut Wanted,
-        json: bool,
-    ) -> Result<()> {
-        let changes = SegmentChanges::read(repository, manifest, versions, compute).await?;
+    fn segment(&self, segment: &Segment<'_>, wanted: &mut Wanted, json: bool) -> Result<()> {
+        let changes = &segment.changes;
         for transaction in &changes.transactions {
             let rows: Vec<&ChangeRef> = changes
                 .rows_of(transaction.seq)
@@ -135,14 +148,17 @@ impl Log {
                         .is_some_and(|p| wanted.filter.takes(&p.version().name))
                 })
                 .collect();
-            if !wanted.takes(transaction) || (!wanted.filter.is_everything() && rows.is_empty()) {
+            let derived = segment.derived_of(transaction.seq);
+            let is_empty = rows.is_empty() && derived.is_empty();
+            if !wanted.takes(transaction) || (!wanted.filter.is_everything() && is_empty) {
                 continue;
             }
             if wanted.left == 0 {
                 return Ok(());
             }
             wanted.left -= 1;
-            let object = self.render(&changes, transaction, &rows, json || self.rows)?;
+            let rows = (rows.as_slice(), derived);
+            let object = self.render(segment, transaction, rows, json || self.rows)?;
             if json {
                 output::line(&object.to_string())?
             } else {
@@ -154,13 +170,14 @@ impl Log {
 
     fn render(
         &self,
-        changes: &SegmentChanges,
+        segment: &Segment<'_>,
         transaction: &TransactionRow,
-        rows: &[&ChangeRef],
+        (rows, derived): (&[&ChangeRef], &[DerivedChange]),
         with_rows: bool,
     ) -> Result<Value> {
+        let changes = &segment.changes;
         let mut counts: BTreeMap<String, [u64; 3]> = BTreeMap::new();
-        for row in rows {
+        for row in rows.iter().filter(|row| !segment.is_undone(row)) {
             let Some(plan) = changes.plans.get(row.plan) else {
                 continue;
             };
@@ -199,10 +216,43 @@ impl Log {
             "tables": tables,
             "statements": statements,
         });
-        if with_rows && let Some(object) = object.as_object_mut() {
-            object.insert("changes".into(), row_changes(changes, rows)?.into());
+        if let Some(object) = object.as_object_mut() {
+            if !derived.is_empty() {
+                object.insert("derived".into(), derived::counts(derived));
+            }
+            if with_rows {
+                let mut all = row_changes(segment, rows)?;
+                all.extend(derived::changes(derived)?);
+                all.sort_by_key(|(row, _)| *row);
+                let all: Vec<Value> = all.into_iter().map(|(_, change)| change).collect();
+                object.insert("changes".into(), all.into());
+            }
         }
         Ok(object)
+    }
+}
+
+/// A segment that is shown.
+struct Segment<'a> {
+    changes: SegmentChanges,
+    manifest: &'a SegmentManifest,
+    /// What is derived in its entries, in order.
+    derived: Vec<DerivedChange>,
+}
+
+impl Segment<'_> {
+    fn derived_of(&self, seq: Seq) -> &[DerivedChange] {
+        let start = self.derived.partition_point(|change| change.seq < seq);
+        let end = self.derived.partition_point(|change| change.seq <= seq);
+        self.derived.get(start..end).unwrap_or_default()
+    }
+
+    /// Whether its transaction undid the change itself, by ROLLBACK TO a savepoint.
+    fn is_undone(&self, row: &ChangeRef) -> bool {
+        let rows = &self.manifest.undone_rows;
+        let at = rows.partition_point(|r| (r.seq, r.end) <= (row.seq, row.row));
+        rows.get(at)
+            .is_some_and(|r| r.seq == row.seq && r.first <= row.row)
     }
 }
 
@@ -238,9 +288,10 @@ pub(super) fn masked(text: &[u8]) -> String {
     format!("{} ... (--show-statements prints it)", words.join(" "))
 }
 
-/// Row changes in order: an update is one change with both images.
-fn row_changes(changes: &SegmentChanges, rows: &[&ChangeRef]) -> Result<Vec<Value>> {
-    let mut out: Vec<Value> = Vec::with_capacity(rows.len());
+/// Row changes in order, with their ordinals: an update is one change with both images.
+fn row_changes(segment: &Segment<'_>, rows: &[&ChangeRef]) -> Result<Vec<(i64, Value)>> {
+    let changes = &segment.changes;
+    let mut out: Vec<(i64, Value)> = Vec::with_capacity(rows.len());
     let mut before: Option<Map<String, Value>> = None;
     for row in rows {
         let Some(plan) = changes.plans.get(row.plan) else {
@@ -250,14 +301,23 @@ fn row_changes(changes: &SegmentChanges, rows: &[&ChangeRef]) -> Result<Vec<Valu
             .pop()
             .unwrap_or_default();
         let table = plan.version().name.to_string();
-        match row.op {
-            Op::UpdateBefore => before = Some(image),
-            Op::UpdateAfter => out.push(
-                json!({"table": table, "op": "update", "before": before.take(), "after": image}),
-            ),
-            Op::Insert => out.push(json!({"table": table, "op": "insert", "after": image})),
-            Op::Delete => out.push(json!({"table": table, "op": "delete", "before": image})),
+        let mut change = match row.op {
+            Op::UpdateBefore => {
+                before = Some(image);
+                continue;
+            }
+            Op::UpdateAfter => {
+                json!({"table": table, "op": "update", "before": before.take(), "after": image})
+            }
+            Op::Insert => json!({"table": table, "op": "insert", "after": image}),
+            Op::Delete => json!({"table": table, "op": "delete", "before": image}),
+        };
+        if segment.is_undone(row)
+            && let Some(change) = change.as_object_mut()
+        {
+            change.insert("undone".into(), true.into());
         }
+        out.push((row.row, change));
     }
     Ok(out)
 }
@@ -288,6 +348,12 @@ fn print(object: &Value) -> Result<()> {
             count("updated"),
             count("deleted")
         ));
+    }
+    let derived = object.get("derived").and_then(Value::as_object);
+    for (table, counts) in derived.into_iter().flatten() {
+        let count = |key: &str| counts.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let (updated, deleted) = (count("updated"), count("deleted"));
+        tables.push(format!("{table} ~{updated} -{deleted} (derived)"));
     }
     let prepared = object.get("prepared_seq").and_then(Value::as_i64);
     if let Some(prepared) = prepared {

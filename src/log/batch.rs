@@ -11,7 +11,7 @@ use super::transaction::{OpenTransaction, excerpt};
 use super::xa::{XaLog, XaOutcome};
 use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind};
 use crate::error::{Error, Result, Wrap};
-use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind};
+use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind, UndoneRows};
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::schema::TableShape;
 use crate::segment::{EntryKind, KeyCodec, StatementRow, TablePlan, TransactionRow};
@@ -64,6 +64,8 @@ pub(crate) struct Batch {
     pub(crate) xa: XaLog,
     /// Entries whose rows were undone by ROLLBACK.
     pub(crate) undone: Vec<Seq>,
+    /// Changes that were undone by going back to a savepoint.
+    pub(crate) undone_rows: Vec<UndoneRows>,
     pub(crate) gtids_added: GtidSet,
     /// End of the last whole transaction.
     pub(crate) position: BinlogPosition,
@@ -134,6 +136,7 @@ impl Batch {
             marks: Vec::new(),
             xa,
             undone: Vec::new(),
+            undone_rows: Vec::new(),
             gtids_added: GtidSet::empty(flavor),
             position,
             ddl_seen: false,
@@ -341,7 +344,7 @@ impl Batch {
 
     fn commit(&mut self, commit: &Commit, clock: &mut CommitClock, received_us: i64) -> Result<()> {
         let seq = self.seq_next();
-        let open = self.open.take().ok_or_else(outside)?;
+        let mut open = self.open.take().ok_or_else(outside)?;
         self.file_events.clear();
         if let Some(gtid) = &open.begin.gtid
             && !self.gtids_added.add(gtid)?
@@ -361,6 +364,13 @@ impl Batch {
         if open.ddl {
             self.forget_shapes();
         }
+        let ranges = std::mem::take(&mut open.savepoints).undone();
+        self.undone_rows
+            .extend(ranges.into_iter().map(|range| UndoneRows {
+                seq,
+                first: range.start.into(),
+                end: range.end.into(),
+            }));
         let mut row = open.finish(commit, seq, time, received_us);
         row.xa_seq = xa_seq;
         self.raw_bytes += row.raw.as_ref().map_or(0, Bytes::len);

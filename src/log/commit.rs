@@ -287,6 +287,7 @@ impl Committer {
             open_xa: batch.xa.open(),
             xa_decided: batch.xa.decided().to_vec(),
             undone: batch.undone.clone(),
+            undone_rows: batch.undone_rows.clone(),
             catalog,
             requires: Vec::new(),
         })

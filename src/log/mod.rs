@@ -11,6 +11,7 @@ mod commit_time;
 mod index;
 mod resume;
 mod run;
+mod savepoints;
 mod seal;
 mod session;
 mod transaction;

@@ -1,6 +1,7 @@
 //! The transaction that is being received: counters, raw form, and what its statements mean.
 
 use super::batch::BatchMark;
+use super::savepoints::Savepoints;
 use crate::binlog::query;
 use crate::change::{Begin, Commit, CommitTime, RowsKind, Statement, StatementKind, Undecoded};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub(crate) struct OpenTransaction {
     pub(crate) raw: RawWriter,
     /// Whether a statement of it may have changed what tables there are.
     pub(crate) ddl: bool,
+    /// What it went back to, and the changes that were undone by that.
+    pub(crate) savepoints: Savepoints,
     rows_next: u32,
     events_next: i32,
     inserted: i64,
@@ -48,6 +51,7 @@ impl OpenTransaction {
             mark,
             raw,
             ddl: false,
+            savepoints: Savepoints::default(),
             rows_next: 0,
             events_next: 0,
             inserted: 0,
@@ -71,7 +75,9 @@ impl OpenTransaction {
             RowsKind::Update => self.updated += 1,
             RowsKind::Delete => self.deleted += 1,
         }
-        self.next_ordinal()
+        let ordinal = self.next_ordinal()?;
+        self.savepoints.change(ordinal);
+        Ok(ordinal)
     }
 
     fn next_ordinal(&mut self) -> Result<u32> {
@@ -116,6 +122,11 @@ impl OpenTransaction {
             };
             is_ddl = matches!(class, StatementClass::Ddl { .. } | StatementClass::Unknown);
             barriers = barriers_of(&class, seq, (statement, &context), catalogue);
+            if let StatementClass::TransactionControl(control) = &class
+                && let Err(reason) = self.savepoint(control)
+            {
+                barriers.push(barrier(statement, seq, None, reason));
+            }
             if let StatementClass::Ddl { effects } = &class {
                 entry = Some(Ddl {
                     seq,
@@ -145,6 +156,16 @@ impl OpenTransaction {
             entry,
             ddl: is_ddl,
         })
+    }
+
+    /// Follows savepoints; fails with why it is not known what was undone.
+    fn savepoint(&mut self, control: &TransactionControl) -> std::result::Result<(), &'static str> {
+        match control {
+            TransactionControl::Savepoint(name) => self.savepoints.set(name),
+            TransactionControl::RollbackTo(name) => self.savepoints.back_to(name)?,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Takes an event in that is kept verbatim only.
@@ -226,6 +247,15 @@ fn unfinished_alter(statement: &Statement) -> bool {
     query::status_vars(&statement.status_vars).alter_flags & (2 | 8) != 0
 }
 
+fn barrier(statement: &Statement, seq: Seq, table: Option<TableId>, reason: &str) -> Barrier {
+    Barrier {
+        seq,
+        table,
+        reason: reason.to_owned(),
+        statement: Some(excerpt(&statement.text)),
+    }
+}
+
 /// What restores cannot repeat stops them.
 fn barriers_of(
     class: &StatementClass,
@@ -233,16 +263,8 @@ fn barriers_of(
     (statement, context): (&Statement, &StatementContext<'_>),
     catalogue: &Catalogue,
 ) -> Vec<Barrier> {
-    let barrier = |table: Option<TableId>, reason: &str| Barrier {
-        seq,
-        table,
-        reason: reason.to_owned(),
-        statement: Some(excerpt(&statement.text)),
-    };
+    let barrier = |table, reason| barrier(statement, seq, table, reason);
     match class {
-        StatementClass::TransactionControl(TransactionControl::RollbackTo(_)) => {
-            vec![barrier(None, "rows undone by rollback to savepoint")]
-        }
         StatementClass::TransactionControl(_) | StatementClass::NoRowEffect => Vec::new(),
         StatementClass::StatementDml => vec![barrier(None, "statement-format change of rows")],
         StatementClass::Unknown => vec![barrier(None, "statement that is not understood")],

@@ -5,7 +5,7 @@
 
 use super::base::BaseManifest;
 use super::document::invalid;
-use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest};
+use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest, UndoneRows};
 use crate::error::Result;
 use crate::position::Seq;
 use crate::storage::{BaseFile, ObjectName, SegmentFile};
@@ -162,6 +162,13 @@ fn decided(m: &SegmentManifest) -> Result<()> {
     let inside = m.undone.iter().all(|seq| m.contains(*seq));
     if !inside || m.undone.windows(2).any(|w| w[0] >= w[1]) {
         return Err(invalid("read undone transactions"));
+    }
+    let rows = &m.undone_rows;
+    let sound = |r: &UndoneRows| m.contains(r.seq) && 0 <= r.first && r.first < r.end;
+    let ascend =
+        |w: &[UndoneRows]| w[0].seq < w[1].seq || (w[0].seq == w[1].seq && w[0].end <= w[1].first);
+    if !rows.iter().all(sound) || !rows.windows(2).all(ascend) {
+        return Err(invalid("read undone rows"));
     }
     Ok(())
 }

@@ -80,6 +80,9 @@ pub struct SegmentManifest {
     /// they changed in transactional tables was undone, and servers log nothing else in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<Seq>,
+    /// Changes that were undone by ROLLBACK TO a savepoint, ascending, no two alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone_rows: Vec<UndoneRows>,
     /// The catalogue as of `seq_last`, where this manifest names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<ObjectRef>,
@@ -300,6 +303,17 @@ pub struct DecidedXa {
     pub seq: Seq,
     /// XA COMMIT; otherwise XA ROLLBACK.
     pub committed: bool,
+}
+
+/// Changes of a transaction that never count, by their ordinals (`__row`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoneRows {
+    /// Its entry.
+    pub seq: Seq,
+    /// The first of them.
+    pub first: i64,
+    /// The one after the last.
+    pub end: i64,
 }
 
 impl Document for SegmentManifest {

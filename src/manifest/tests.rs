@@ -52,7 +52,7 @@ fn every_kind_of_object_is_frozen() {
 #[test]
 fn senseless_values_are_refused() {
     type Change = fn(&mut SegmentManifest);
-    let changes: [(&str, Change); 29] = [
+    let changes: [(&str, Change); 32] = [
         ("timeline", |m| m.timeline = 0),
         ("epoch", |m| m.epoch = 0),
         ("first", |m| m.seq_first = Seq(0)),
@@ -90,6 +90,13 @@ fn senseless_values_are_refused() {
         }),
         ("decided within", |m| m.xa_decided.push(decided(5, 6, true))),
         ("undone elsewhere", |m| m.undone.push(Seq(10))),
+        ("undone rows elsewhere", |m| {
+            m.undone_rows.push(undone(10, 0, 1))
+        }),
+        ("no undone rows", |m| m.undone_rows.push(undone(9, 1, 1))),
+        ("undone rows twice", |m| {
+            m.undone_rows.extend([undone(9, 0, 3), undone(9, 2, 4)]);
+        }),
         ("no pack", |m| drop(m.files.remove(2))),
         ("catalogue", |m| {
             m.catalog.as_mut().unwrap().object.push('x')
@@ -106,6 +113,11 @@ fn senseless_values_are_refused() {
         );
     }
     segment().validate().expect("the sample itself");
+}
+
+fn undone(seq: i64, first: i64, end: i64) -> UndoneRows {
+    let seq = Seq(seq);
+    UndoneRows { seq, first, end }
 }
 
 fn decided(prepared: i64, seq: i64, committed: bool) -> DecidedXa {

@@ -2,11 +2,12 @@
 //! thread and sends the statements on a connection of its own.
 
 use super::fetch::Fetch;
-use super::plan::{Epoch, PlannedTable};
+use super::found::FoundFile;
 use super::progress::{self, TableProgress};
-use super::rows::TableInput;
+use super::rows::{Fold, TableInput};
 use super::server::Target;
 use super::statements::{self, RowsStatement, StatementOptions};
+use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
@@ -52,6 +53,11 @@ pub(super) struct Work {
     pub(super) version: Arc<TableVersion>,
     /// Where it is.
     pub(super) progress: TableProgress,
+    /// How its rows are folded, where they changed by more than its files say.
+    pub(super) fold: Option<Arc<dyn Fold>>,
+    /// The rows that it holds and that are written anew, where they must be folded with the rest;
+    /// they stand for the base files.
+    pub(super) found: Option<Vec<FoundFile>>,
     /// Its AUTO_INCREMENT column, where it has one.
     pub(super) counter: Option<Counter>,
 }
@@ -130,9 +136,22 @@ impl Writer {
     async fn write(&self, client: &mut SqlClient, work: &Work, is_last: bool) -> Result<Written> {
         let table = &work.table;
         let fetch = Fetch::new(&self.repo, &self.compute);
-        let files = fetch.files(table, &work.epoch).await?;
+        let files = match &work.found {
+            None => fetch.files(table, &work.epoch).await?,
+            Some(found) => {
+                let found = found.iter().map(|found| found.file.clone());
+                (
+                    found.collect(),
+                    fetch.change_files(table, &work.epoch).await?,
+                )
+            }
+        };
         let version = Arc::clone(&work.version);
-        let mut input = TableInput::new((table, &work.epoch), version, files)?;
+        let input = TableInput::new((table, &work.epoch), version, files)?;
+        let mut input = input.folded_by(work.fold.clone());
+        if work.found.is_some() {
+            input = input.replacing_base();
+        }
         input.count(work.counter.as_ref().map(|counter| counter.column.clone()));
         let progress = work.progress;
         let options = StatementOptions {

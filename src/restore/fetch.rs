@@ -1,7 +1,7 @@
 //! Fetches the files of an epoch of a table, to be folded.
 
-use super::plan::{Epoch, PlannedTable};
 use super::spool::Spooled;
+use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, Result};
 use crate::manifest::{Crc32, FileEntry, ObjectRef, Repository, Sha256};
 use crate::runtime::Compute;
@@ -56,7 +56,15 @@ impl<'a> Fetch<'a> {
         Ok(files.into_iter().flatten().collect())
     }
 
-    async fn change_files(&self, table: &PlannedTable, epoch: &Epoch) -> Result<Vec<Spooled>> {
+    /// The change files of an epoch of a table.
+    ///
+    /// # Errors
+    /// As [`files`](Self::files).
+    pub(super) async fn change_files(
+        &self,
+        table: &PlannedTable,
+        epoch: &Epoch,
+    ) -> Result<Vec<Spooled>> {
         let listed = epoch.change_files(table).cloned();
         let listed: Vec<FileEntry> = listed.collect();
         let mut files = Vec::with_capacity(listed.len());

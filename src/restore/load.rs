@@ -18,7 +18,7 @@ use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use crate::segment::TransactionRow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Segments looked at on either side of a time for commit times that straddle it.
@@ -52,6 +52,32 @@ pub(super) async fn plan(
     let log = Log::open(repo, timeline).await?;
     let mut found = log.find(target).await?;
     let base = log.base(&mut found, target).await?;
+    build(&log, found, base, filter).await
+}
+
+/// Plans a restore from a given base to an entry.
+///
+/// # Errors
+/// As [`super::plan`].
+pub(super) async fn plan_from(
+    repo: &Repository,
+    timeline: &Timeline,
+    base: BaseManifest,
+    through: Seq,
+    filter: &TableFilter,
+) -> Result<RestorePlan> {
+    let log = Log::open(repo, timeline).await?;
+    let found = log.by_seq(through).await?;
+    build(&log, found, base, filter).await
+}
+
+async fn build(
+    log: &Log<'_>,
+    found: Found,
+    base: BaseManifest,
+    filter: &TableFilter,
+) -> Result<RestorePlan> {
+    let (repo, timeline) = (log.repo, log.timeline);
     let base_files = read_files(repo.get_object(&base.files).await?)?;
     let first = base.tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(base.seq).min(base.seq);
@@ -84,6 +110,7 @@ pub(super) async fn plan(
         versions: &versions,
     };
     let ddl = reading.all(repo, &segments, (first, found.cut.seq)).await?;
+    let reshaped = cascade::reshaped(&ddl);
     let mut keys = cascade::foreign_keys(&objects);
     let after_base = ddl.iter().filter(|one| one.seq() > base.seq);
     after_base.for_each(|one| cascade::follow(&mut keys, one));
@@ -119,12 +146,14 @@ pub(super) async fn plan(
         objects: &plan.objects,
         keys,
         counting: Arc::clone(&counting),
+        reshaped,
         through: plan.cut.seq,
     };
     let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;
-    for table in &mut plan.tables {
-        table.cascades = derived.get(&table.table_id).cloned();
-        let parents = table.cascades.iter().flat_map(|c| c.parents());
+    for table in &plan.tables {
+        let ours = derived.iter().filter(|((id, _), _)| *id == table.table_id);
+        let parents: BTreeSet<_> = ours.flat_map(|(_, cascades)| cascades.parents()).collect();
+        let parents = parents.into_iter();
         plan.notes.extend(parents.map(|parent| {
             format!(
                 "{}: changes by cascades from {parent} that the source did not log are derived",
@@ -132,6 +161,7 @@ pub(super) async fn plan(
             )
         }));
     }
+    plan.cascades = derived;
     Ok(plan)
 }
 

@@ -7,7 +7,9 @@
 mod cascade;
 mod cut;
 mod data;
+mod derived;
 mod fetch;
+mod found;
 mod lex;
 mod load;
 mod objects;
@@ -21,12 +23,15 @@ mod server;
 mod spill;
 mod spool;
 mod statements;
+mod table;
 mod target;
 mod verify;
 mod xa;
 
 pub use cut::{Cut, CutTransaction};
-pub use plan::{PlannedBase, PlannedDdl, PlannedTable, RestorePlan};
+pub use derived::{DerivedChange, derived_changes};
+pub use plan::{PlannedBase, PlannedDdl, RestorePlan};
+pub use table::PlannedTable;
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};
 
 use crate::error::Result;

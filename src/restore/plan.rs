@@ -3,20 +3,18 @@
 //! Pure: decided from manifests that are already read. What cannot be restored exactly is
 //! refused here, before anything is touched.
 
-mod epochs;
 mod render;
 mod tables;
-
-pub(super) use epochs::{Epoch, has_shape_of};
 
 use super::cascade::TableCascades;
 use super::cut::Cut;
 use super::replay::{Ddl, PlannedStatement};
+use super::table::PlannedTable;
 use super::target::TableFilter;
 use super::xa::Counting;
 use crate::base::BaseFile;
 use crate::error::{Error, Result};
-use crate::manifest::{BaseManifest, FileEntry, MarkKind, SegmentManifest};
+use crate::manifest::{BaseManifest, MarkKind, SegmentManifest};
 use crate::position::{Flavor, Seq};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName, TableVersion};
@@ -40,58 +38,6 @@ pub struct PlannedBase {
     pub attempt: u32,
     /// When it was written, microseconds since the epoch.
     pub created_us: i64,
-}
-
-/// A table of a plan.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedTable {
-    /// Name.
-    pub name: TableName,
-    /// Incarnation.
-    pub table_id: TableId,
-    /// Version at the cut.
-    pub version: u32,
-    /// Changes after this entry are applied: the base files hold the table as of it, or it was
-    /// created just after it.
-    pub exact_from_seq: Seq,
-    /// Rows in base files.
-    pub base_rows: u64,
-    /// Row images in change files (those beyond the cut in the last one included).
-    pub change_rows: u64,
-    /// Bytes of its files.
-    pub bytes: u64,
-    /// Next AUTO_INCREMENT value in the base, where the table has one.
-    pub auto_increment: Option<u64>,
-    /// A MariaDB sequence: one row, and every change of it is logged as an insert.
-    #[serde(skip)]
-    pub is_sequence: bool,
-    /// The base files.
-    #[serde(skip)]
-    pub base_files: Vec<BaseFile>,
-    /// The change files, in log order.
-    #[serde(skip)]
-    pub change_files: Vec<FileEntry>,
-    /// Every version that a file is of.
-    #[serde(skip)]
-    pub versions: BTreeMap<u32, Arc<TableVersion>>,
-    /// Stretches of its history between statements that read or change its rows.
-    #[serde(skip)]
-    pub(super) epochs: Vec<Epoch>,
-    /// Whether it is there at the cut and was asked for; others are needed on the way.
-    #[serde(skip)]
-    pub(super) is_wanted: bool,
-    /// The entry that ended it, if one did.
-    #[serde(skip)]
-    pub(super) died: Option<Seq>,
-    /// Its name in the base, if it is there.
-    #[serde(skip)]
-    pub(super) base_name: Option<TableName>,
-    /// What cascades that were not logged did to its rows in its first epoch.
-    #[serde(skip)]
-    pub(super) cascades: Option<Arc<TableCascades>>,
-    /// Which rows of the change files count.
-    #[serde(skip)]
-    pub(super) counting: Arc<Counting>,
 }
 
 /// What a restore will do.
@@ -130,6 +76,9 @@ pub struct RestorePlan {
     /// The same statements with what is done for each.
     #[serde(skip)]
     pub(super) statements: Vec<PlannedStatement>,
+    /// What cascades that were not logged did to rows of tables, by number of the epoch.
+    #[serde(skip)]
+    pub(super) cascades: BTreeMap<(TableId, usize), Arc<TableCascades>>,
     /// Version and settings of the source at the base, as recorded.
     #[serde(skip)]
     pub source: serde_json::Value,
@@ -207,6 +156,7 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
             .collect(),
         statements,
         tables,
+        cascades: BTreeMap::new(),
         open_xa: input.counting.undecided_at(input.cut.seq),
         cut: input.cut,
         notes: Vec::new(),

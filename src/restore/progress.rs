@@ -110,9 +110,7 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
         return Ok(None);
     }
     let run = run.map_err(|e| foreign().source(e))?;
-    let text = |cell: &Option<bytes::Bytes>| {
-        String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
-    };
+    let text = SqlClient::text;
     let [[identity, phase, pristine]] = run.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]
     else {
         return Err(foreign());

@@ -6,11 +6,10 @@
 
 mod batch;
 
-use super::cascade::TableCascades;
-use super::plan::{Epoch, PlannedTable};
 use super::sequence;
 use super::spill;
 use super::spool::Spooled;
+use super::table::{Epoch, PlannedTable};
 use super::xa::Span;
 use crate::base::fold::{self, FoldedRow, Identity, Keep, Run, RunBatch};
 use crate::error::{Error, Result};
@@ -72,6 +71,19 @@ pub(super) struct InputFile {
     pub(super) keys: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A fold in place of the plain one, for a table whose rows changed by more than its files say.
+pub(super) trait Fold: std::fmt::Debug + Send + Sync {
+    /// The rows that are left, ascending by key; `copies` of each.
+    ///
+    /// # Errors
+    /// As [`TableInput::appeared`] calls it.
+    fn fold(
+        &self,
+        input: &TableInput,
+        each: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()>;
+}
+
 /// The files of a table that an epoch of it is folded from.
 #[derive(Debug)]
 pub(super) struct TableInput {
@@ -91,8 +103,10 @@ pub(super) struct TableInput {
     counter: Option<String>,
     /// Largest value of it in any image that came to be.
     largest_id: AtomicU64,
-    /// What cascades that were not logged did to its rows.
-    cascades: Option<Arc<TableCascades>>,
+    /// Whether the rows of the base files stand on the target and are written anew.
+    replaces_base: bool,
+    /// How its rows are folded, where not plainly.
+    fold: Option<Arc<dyn Fold>>,
 }
 
 impl TableInput {
@@ -146,13 +160,21 @@ impl TableInput {
             is_sequence: table.is_sequence,
             counter: None,
             largest_id: AtomicU64::new(0),
-            cascades: table.cascades.clone().filter(|_| epoch.is_first),
+            replaces_base: false,
+            fold: None,
         })
     }
 
-    /// The same with other changes that no event says.
-    pub(super) fn with_cascades(mut self, cascades: Option<Arc<TableCascades>>) -> TableInput {
-        self.cascades = cascades;
+    /// The same with changes that no event says, where there are some.
+    pub(super) fn folded_by(mut self, fold: Option<Arc<dyn Fold>>) -> TableInput {
+        self.fold = fold;
+        self
+    }
+
+    /// The same where the target holds the rows of the base files: all of them vanish, and what is
+    /// left of them appears again.
+    pub(super) fn replacing_base(mut self) -> TableInput {
+        self.replaces_base = true;
         self
     }
 
@@ -201,8 +223,8 @@ impl TableInput {
         if self.is_sequence {
             return self.furthest()?.map_or(Ok(()), |row| each(&row, 1));
         }
-        if let Some(cascades) = &self.cascades {
-            return cascades.fold(self, each);
+        if let Some(fold) = &self.fold {
+            return fold.fold(self, &mut each);
         }
         let runs = self.all_runs(Keep::Last)?;
         if self.is_first {
@@ -231,6 +253,12 @@ impl TableInput {
     /// # Errors
     /// As [`appeared`](Self::appeared).
     pub(super) fn vanished(&self, mut each: impl FnMut(&[u8], u64) -> Result<()>) -> Result<()> {
+        if self.replaces_base {
+            let runs = self.limit(Keep::Last, self.base_runs_of_all()?)?;
+            return fold::fold(self.identity, runs, |row: FoldedRow<'_, Images>| {
+                each(row.payload.get(row.index), row.copies)
+            });
+        }
         if self.is_first || self.is_sequence {
             return Ok(());
         }
@@ -249,7 +277,7 @@ impl TableInput {
     }
 
     /// Every entry of the table and of one more run, by key and then in order: of a table with
-    /// [cascades](Self::with_cascades), whose entries are not condensed.
+    /// [fold of its own](Self::folded_by), whose entries are not condensed.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a file is damaged; errors of `each`.
@@ -263,17 +291,22 @@ impl TableInput {
         fold::entries(runs, each)
     }
 
-    /// Runs as one run. With cascades every entry stays: one may lie between any two.
+    /// Runs as one run. For a fold of its own every entry stays: a change that no event says may
+    /// lie between any two.
     fn condense<'a>(&self, keep: Keep, runs: Vec<Run<'_, Images>>) -> Result<Run<'a, Images>> {
-        match self.cascades {
+        match self.fold {
             None => spill::condense(self.identity, keep, runs),
             Some(_) => spill::keep_all(runs),
         }
     }
 
-    fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
+    fn base_runs_of_all(&self) -> Result<Vec<Vec<Run<'_, Images>>>> {
         let chains = chains(&self.base).into_iter();
-        let base: Result<_> = chains.map(|chain| self.base_runs(chain)).collect();
+        chains.map(|chain| self.base_runs(chain)).collect()
+    }
+
+    fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
+        let base = self.base_runs_of_all();
         let changes = self
             .changes
             .iter()

@@ -6,7 +6,7 @@ use crate::position::Flavor;
 use crate::runtime::Clock;
 use crate::source::{Endpoint, SqlClient, SqlSession};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Server id in the headers of made events.
 const SERVER_ID: u32 = 1;
@@ -22,6 +22,8 @@ pub(super) struct Target {
     pub(super) version: String,
     /// `max_allowed_packet`, shared by all jobs.
     packet: Arc<Packet>,
+    /// Whether its event scheduler was stopped, to be started again.
+    events_held: Arc<AtomicBool>,
     /// Whether sessions may keep out of the binlog.
     pub(super) quiet: bool,
     /// Time zone in which the source ran statements that do not say theirs.
@@ -79,6 +81,7 @@ impl Target {
             flavor,
             version: client.version().to_owned(),
             packet: Arc::new(Packet::new(packet.unwrap_or(4 << 20))),
+            events_held: Arc::default(),
             quiet: false,
             time_zone: "+00:00".to_owned(),
             session: neutral_session(flavor),
@@ -161,18 +164,49 @@ impl Target {
         Ok(())
     }
 
-    /// Gives the target its own `max_allowed_packet` back.
+    /// Keeps the target from running events while statements create them, until it is
+    /// [left](Self::leave).
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the account may not: with the
+    /// statement that does it.
+    pub(super) async fn hold_events(&self, session: &mut SqlClient) -> Result<()> {
+        let found = session.query_string("SELECT @@global.event_scheduler");
+        if found.await?.as_deref() != Some("ON") {
+            return Ok(());
+        }
+        let held = session.exec("SET GLOBAL event_scheduler = OFF").await;
+        held.map_err(|e| match e.kind() {
+            ErrorKind::Unavailable => e,
+            _ => Error::incompatible("replay ddl: the target would run events that are restored")
+                .source(e)
+                .hint(
+                    "run on the target: SET GLOBAL event_scheduler = OFF, then restore with \
+                     --resume",
+                ),
+        })?;
+        self.events_held.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the target its own settings back, whatever became of the restore.
     ///
     /// # Errors
     /// Those of the connection.
     pub(super) async fn leave(&self, client: &mut SqlClient) -> Result<()> {
         let own = self.packet.own;
-        if self.packet_bytes_max() == own {
-            return Ok(());
+        let mut statements = Vec::new();
+        if self.packet_bytes_max() != own {
+            statements.push(format!("SET GLOBAL max_allowed_packet = {own}"));
         }
-        client
-            .exec(&format!("SET GLOBAL max_allowed_packet = {own}"))
-            .await
+        if self.events_held.load(Ordering::Relaxed) {
+            statements.push("SET GLOBAL event_scheduler = ON".to_owned());
+        }
+        let mut left = Ok(());
+        for statement in statements {
+            left = left.and(client.exec(&statement).await);
+        }
+        left
     }
 
     /// Time zone in which the source ran statements that do not say theirs.

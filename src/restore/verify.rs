@@ -121,6 +121,29 @@ impl Reader<'_> {
         Ok(shapes.collect())
     }
 
+    /// Takes the rows of a table, which has the shape of `version`, batch by batch into `state`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is not there; those of reading and
+    /// of `each`.
+    pub(super) async fn batches<S: Send + 'static>(
+        &self,
+        name: &TableName,
+        version: &Arc<TableVersion>,
+        state: S,
+        each: impl Fn(S, RowBatch) -> Result<S> + Copy + Send + 'static,
+    ) -> Result<S> {
+        let options = SnapshotOptions::default();
+        let mut worker = SnapshotWorker::of_idle_server(self.target, &options).await?;
+        for found in self.find(std::slice::from_ref(name)).await? {
+            let read = read_batches((&mut worker, self.compute), (version, &found), state, each);
+            let state = read.await?;
+            worker.close().await;
+            return Ok(state);
+        }
+        Err(Error::internal("read table: nothing was found"))
+    }
+
     async fn find(&self, names: &[TableName]) -> Result<Vec<CatalogueTable>> {
         let mut control = SqlClient::connect(self.target, &SqlSession::default()).await?;
         let tables = read_catalogue(&mut control).await?;
@@ -181,23 +204,36 @@ async fn read_back(
     compute: &Compute,
 ) -> Result<Fingerprint> {
     let plan = Arc::new(TablePlan::compile(Arc::clone(version))?);
+    let start = (plan, Fingerprint::default());
+    let each = |(plan, mut sum): (Arc<TablePlan>, Fingerprint), batch: RowBatch| {
+        sum.merge(&fingerprint(&plan, &batch)?);
+        Ok((plan, sum))
+    };
+    let read = read_batches((worker, compute), (version, found), start, each);
+    Ok(read.await?.1)
+}
+
+async fn read_batches<S: Send + 'static>(
+    (worker, compute): (&mut SnapshotWorker, &Compute),
+    (version, found): (&Arc<TableVersion>, &CatalogueTable),
+    mut state: S,
+    each: impl Fn(S, RowBatch) -> Result<S> + Copy + Send + 'static,
+) -> Result<S> {
     let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
     let read = async {
         let read = worker.read_table(found, version, &sender).await;
         drop(sender);
         read
     };
-    let hash = async {
-        let mut sum = Fingerprint::default();
+    let take = async {
         while let Some(batch) = receiver.recv().await {
-            let plan = Arc::clone(&plan);
-            sum.merge(&compute.run(move || fingerprint(&plan, &batch)).await?);
+            state = compute.run(move || each(state, batch)).await?;
         }
-        Ok::<_, Error>(sum)
+        Ok::<_, Error>(state)
     };
-    let (read, sum) = tokio::join!(read, hash);
+    let (read, state) = tokio::join!(read, take);
     read?;
-    sum.map_err(|e| e.field("table", &version.name))
+    state.map_err(|e| e.field("table", &version.name))
 }
 
 fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {

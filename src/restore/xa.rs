@@ -1,7 +1,8 @@
 //! From where rows count that do not count where they are logged.
 //!
 //! The rows of an XA transaction stand at its XA PREPARE and count from its XA COMMIT on; rows of
-//! a transaction that ended with ROLLBACK never count. Pure: told by manifests, and by the entries
+//! a transaction that ended with ROLLBACK never count, nor those it undid by going back to a
+//! savepoint. Pure: told by manifests, and by the entries
 //! of the segments in which a boundary of the restore lies ([`read`] fetches those).
 //!
 //! **Order.** A fold takes rows in the order of the entries they stand at, not of those that
@@ -40,6 +41,8 @@ enum Fate {
 pub(super) struct Counting {
     /// Entries that are not what they seem; all others count where they stand.
     fates: BTreeMap<Seq, Fate>,
+    /// Changes that were undone within their transaction: ordinals from, and up to before.
+    undone_rows: BTreeMap<Seq, Vec<(i64, i64)>>,
     /// Segments before those of the restore, with rows that are decided within it.
     earlier: Vec<Arc<SegmentManifest>>,
 }
@@ -73,10 +76,29 @@ impl Counting {
                 fates.insert(prepared, Fate::Committed(row.seq));
             }
         }
-        Counting {
+        let mut counting = Counting {
             fates,
-            earlier: Vec::new(),
+            ..Counting::default()
+        };
+        segments.iter().for_each(|s| counting.leave_out(s));
+        counting
+    }
+
+    /// Leaves out what transactions of a segment undid themselves.
+    fn leave_out(&mut self, segment: &SegmentManifest) {
+        for rows in &segment.undone_rows {
+            let ranges = self.undone_rows.entry(rows.seq).or_default();
+            ranges.push((rows.first, rows.end));
         }
+    }
+
+    /// As [`takes`](Self::takes), for the change that stands at `row` of the entry.
+    pub(super) fn takes_row(&self, (seq, row): (Seq, i64), after: Seq, through: Seq) -> bool {
+        let undone = self.undone_rows.get(&seq).is_some_and(|ranges| {
+            let at = ranges.partition_point(|(_, end)| *end <= row);
+            ranges.get(at).is_some_and(|(first, _)| *first <= row)
+        });
+        !undone && self.takes(seq, after, through)
     }
 
     /// Whether rows that stand at `seq` are to be applied to a state as of `after` to make it
@@ -164,6 +186,12 @@ impl Span {
         self.counting.takes(seq, self.after, self.through)
     }
 
+    /// As [`Counting::takes_row`].
+    pub(super) fn takes_row(&self, seq: Seq, row: i64) -> bool {
+        self.counting
+            .takes_row((seq, row), self.after, self.through)
+    }
+
     /// As [`Counting::place_of_base`].
     pub(super) fn place_of_base(&self) -> Seq {
         self.counting.place_of_base(self.after, self.through)
@@ -176,4 +204,4 @@ impl Span {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use crate::manifest::{
 };
 use crate::position::Seq;
 use crate::segment::TransactionsReader;
-use crate::source::{Endpoint, SqlClient, SqlSession, current_position};
+use crate::source::{Endpoint, SqlClient, SqlSession, current_end};
 use serde::Serialize;
 
 /// A stretch of the log that can be restored to, both ends inclusive.
@@ -130,7 +130,7 @@ pub async fn status(
     let mut lag_seconds = complete_us.map(|us| (now_us - us).max(0) as f64 / 1e6);
     if let (Some(endpoint), Some(manifest)) = (source, &newest) {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-        let (_, gtids) = current_position(&mut client).await?;
+        let (_, gtids) = current_end(&mut client).await?;
         client.close().await;
         if !gtids.is_empty() && gtids.is_subset(&manifest.gtids_through) {
             lag_seconds = Some(0.0);

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// How often the head is looked at while waiting.
 const POLL: Duration = Duration::from_millis(200);
+/// A wait that lasts this long is told of: a capture that runs is hardly ever behind so far.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// Waits until the log holds everything up to a point and gives the entry of its last
 /// transaction (or of the mark after it).
@@ -22,6 +24,8 @@ pub(super) async fn wait_for(
     patience: Duration,
 ) -> Result<Seq> {
     let deadline = Deadline::after(patience);
+    let tell = Deadline::after(TOLD_AFTER);
+    let mut told = false;
     nudge();
     loop {
         if let Some(head) = repository.head(timeline).await?
@@ -33,6 +37,14 @@ pub(super) async fn wait_for(
             return Err(Error::unavailable("wait for capture to reach the snapshot")
                 .field("position", &point.position)
                 .hint("is `tidelog capture` (or `tidelog run`) running against this repository?"));
+        }
+        if tell.has_passed() && !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                position = %point.position,
+                seconds_max = patience.as_secs(),
+                "waiting for capture to reach the snapshot; if none runs against this repository, \
+                 start one now: tidelog run (or tidelog capture) --source .. --repo .."
+            );
         }
         tokio::time::sleep(POLL).await;
     }

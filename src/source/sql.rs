@@ -136,9 +136,14 @@ impl SqlClient {
     pub async fn query_string(&mut self, sql: &str) -> Result<Option<String>> {
         let rows = self.query_rows(sql).await?;
         let value = rows.into_iter().next().and_then(|r| r.into_iter().next());
-        Ok(value
-            .flatten()
-            .map(|v| String::from_utf8_lossy(&v).into_owned()))
+        let value = value.flatten();
+        Ok(value.is_some().then(|| SqlClient::text(&value)))
+    }
+
+    /// A cell of [`query_rows`](Self::query_rows) as text; NULL is empty.
+    #[must_use]
+    pub fn text(cell: &Option<Bytes>) -> String {
+        String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
     }
 
     /// All rows of a small result by text protocol, `None` for NULL.

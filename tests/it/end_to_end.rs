@@ -2,8 +2,9 @@
 //! restored in random order, the received binlog is rebuilt, DuckDB counts the same rows.
 
 use crate::support::fingerprint::{Checkpoint, assert_same, checkpoint, fingerprint};
+use crate::support::sql::exec;
 use crate::support::workload::{DATABASES, Writers, create};
-use crate::support::{TestServer, cli, duckdb, start_all};
+use crate::support::{Setup, TestServer, cli, duckdb, start_all};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -371,4 +372,22 @@ async fn duckdb_counts_the_same(repo: &str) {
             table.name
         );
     }
+}
+
+/// A base needs a capture that reaches it; without one, `snapshot` says so while it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshot_says_that_it_waits_for_capture() {
+    let tables = ["CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)"];
+    let (setup, mut conn) = Setup::based(Flavor::MySql, &tables).await;
+    exec(&mut conn, "INSERT INTO d.t VALUES (1)").await;
+    let (url, repo) = (setup.source.account_url(), setup.repo.clone());
+    let snapshot = tokio::task::spawn_blocking(move || {
+        cli::run(&["snapshot", "--source", &url, "--repo", &repo])
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    setup.capture();
+    let snapshot = snapshot.await.expect("snapshot");
+    let stderr = snapshot.success().stderr();
+    let says = stderr.contains("waiting for capture") && stderr.contains("tidelog run");
+    assert!(says, "{stderr}");
 }

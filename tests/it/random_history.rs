@@ -1,7 +1,10 @@
-//! Random histories of rows and DDL, restored at random moments and compared cell by cell.
+//! Random histories of rows, DDL, XA transactions and savepoints, restored at random moments and
+//! compared cell by cell.
 //!
 //! `TIDELOG_TEST_SEED` repeats one history, `TIDELOG_TEST_SEEDS` runs that many fresh ones
 //! (`make soak`); without them, the seeds below run. A seed that fails becomes one of them.
+
+mod transactions;
 
 use crate::restore::moment;
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
@@ -15,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use tidelog::position::Flavor;
 
 /// Seeds of every run of the tests.
-const SEEDS: [u64; 3] = [1, 2, 3];
+const SEEDS: [u64; 4] = [1, 2, 3, 9_275_350_954_110_081_985];
 /// Statements of a history.
 const STEPS: usize = 90;
 /// Moments restored of each.
@@ -56,6 +59,8 @@ struct Generator {
     random: StdRng,
     tables: Vec<Table>,
     names: u32,
+    /// XA transactions that are prepared.
+    prepared: Vec<String>,
 }
 
 /// Column types with values that are hard to keep: SQL text of each.
@@ -113,6 +118,7 @@ impl Generator {
             random: StdRng::seed_from_u64(seed),
             tables: Vec::new(),
             names: 0,
+            prepared: Vec::new(),
         }
     }
 
@@ -301,12 +307,24 @@ async fn attempt(conn: &mut Conn, sql: &str) -> bool {
     }
 }
 
+/// Makes a session ready; what waits for the rows of another transaction is refused soon.
+async fn begin(conn: &mut Conn) {
+    for sql in [
+        "USE d",
+        "SET sql_mode = ''",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1",
+    ] {
+        exec(conn, sql).await;
+    }
+}
+
 async fn history(flavor: Flavor, seed: u64) {
     let setup = Setup::new(flavor, &[]).await;
     let mut conn = setup.source.conn().await;
     exec(&mut conn, "CREATE DATABASE d").await;
-    exec(&mut conn, "USE d").await;
-    exec(&mut conn, "SET sql_mode = ''").await;
+    exec(&mut conn, "CREATE TABLE d.plain (v INT) ENGINE=MyISAM").await;
+    begin(&mut conn).await;
     let mut generator = Generator::new(seed);
     let mut log = Vec::new();
     let base_at = generator.random.random_range(8..STEPS / 2);
@@ -315,13 +333,21 @@ async fn history(flavor: Flavor, seed: u64) {
         if step == base_at {
             setup.base().await;
         }
-        let before = generator.tables.clone();
-        let sql = generator.next();
-        let done = attempt(&mut conn, &sql).await;
-        if !done {
-            generator.tables = before;
+        if generator.random.random_bool(0.15) {
+            log.push(
+                generator
+                    .transaction(&setup.source, &mut conn, step >= base_at)
+                    .await,
+            );
+        } else {
+            let before = generator.tables.clone();
+            let sql = generator.next();
+            let done = attempt(&mut conn, &sql).await;
+            if !done {
+                generator.tables = before;
+            }
+            log.push(format!("{}{sql}", if done { "" } else { "-- refused: " }));
         }
-        log.push(format!("{}{sql}", if done { "" } else { "-- refused: " }));
         // The moment is compared by another connection, which must see everything.
         if step >= base_at && generator.random.random_bool(0.2) {
             let gtids = moment(&mut conn, flavor).await.1;

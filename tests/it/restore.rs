@@ -10,6 +10,7 @@ use crate::zoo;
 use std::time::Duration;
 use tidelog::position::Flavor;
 
+mod altered;
 mod cascades;
 mod target;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD, ServerSpec};
 
+mod between;
 mod load;
 mod points;
 
@@ -24,13 +25,13 @@ const TABLES: [&str; 7] = [
 ];
 
 /// What a moment of the source held.
-struct Moment {
+pub(crate) struct Moment {
     what: String,
     position: String,
     tables: Fingerprint,
 }
 
-async fn now(setup: &Setup, what: &str) -> Moment {
+pub(crate) async fn now(setup: &Setup, what: &str) -> Moment {
     let mut conn = setup.source.conn().await;
     let (position, _) = moment(&mut conn, setup.source.flavor()).await;
     let tables = fingerprint(&mut conn, &["d"]).await;
@@ -72,7 +73,7 @@ async fn decide(server: &TestServer, verb: &str, xid: &str) {
 }
 
 /// Restores to each moment and compares the target with what the source held then.
-async fn compare_all(setup: &Setup, moments: &[Moment], why: &str) {
+pub(crate) async fn compare_all(setup: &Setup, moments: &[Moment], why: &str) {
     for moment in moments {
         let restored = setup.restore(&["--to-position", &moment.position]);
         restored.success();
@@ -175,10 +176,7 @@ async fn story(setup: &Setup, after_each: impl AsyncFn(&Setup, usize)) -> Vec<Mo
 }
 
 async fn with_tables(flavor: Flavor) -> Setup {
-    let setup = Setup::new(flavor, &[]).await;
-    exec_all(&mut setup.source.conn().await, &TABLES).await;
-    setup.base().await;
-    setup
+    Setup::based(flavor, &TABLES).await.0
 }
 
 fn snapshot(setup: &Setup) {

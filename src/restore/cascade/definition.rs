@@ -99,6 +99,44 @@ pub(in crate::restore) fn follow(keys: &mut Vec<ForeignKey>, ddl: &Ddl) {
     keys.extend(made);
 }
 
+/// Words of statements after which the engine may do more to a child than its foreign key says,
+/// or compare it otherwise.
+const RESHAPING: [&str; 11] = [
+    "VERSIONING",
+    "GENERATED",
+    "AS",
+    "VIRTUAL",
+    "STORED",
+    "PERSISTENT",
+    "CONVERT",
+    "CHARACTER",
+    "CHARSET",
+    "COLLATE",
+    "PARTITION",
+];
+
+/// The names that statements use, of tables and of all else in them, where the statement may make
+/// another child of a table for its foreign keys.
+pub(in crate::restore) fn reshaped(ddl: &[Ddl]) -> Vec<(TableName, Vec<String>)> {
+    let mut found = Vec::new();
+    for one in ddl {
+        let tokens = Tokens::new(&one.statement.text);
+        let words = (0..tokens.len()).any(|at| RESHAPING.iter().any(|w| tokens.has(at, &[w])));
+        // An index on an expression.
+        let nested = |at: &usize| tokens.has_mark(*at, b'(') && tokens.has_mark(*at + 1, b'(');
+        let named = match words || (0..tokens.len()).any(|at| nested(&at)) {
+            true => vec![ANY_COLUMN.to_owned()],
+            false => (0..tokens.len()).filter_map(|at| tokens.name(at)).collect(),
+        };
+        let tables = one.effects.iter().flat_map(Effect::tables);
+        found.extend(tables.map(|table| (table.clone(), named.clone())));
+    }
+    found
+}
+
+/// Stands for every column in [`reshaped`].
+pub(super) const ANY_COLUMN: &str = "*";
+
 /// Ends the keys of a child at a statement that may have changed them; gives them as unsure.
 fn end(keys: &mut [ForeignKey], child: &TableName, seq: Seq) -> Vec<ForeignKey> {
     let keys = keys.iter_mut().filter(|key| key.child == *child);

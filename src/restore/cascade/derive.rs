@@ -7,7 +7,7 @@
 //! until nothing changes. Every event depends on earlier entries of the log only, or on fewer
 //! steps from the logged change, so this ends, and with one result.
 
-use super::definition::{Facts, OnChange};
+use super::definition::{ANY_COLUMN, Facts, OnChange, same};
 use super::fold::{Arrivals, TableCascades};
 use super::log::{Action, Budget, CascadeLog, Held};
 use super::scan::{Cells, Link};
@@ -15,11 +15,11 @@ use super::value::KeyColumn;
 use super::walk::{ChildKey, Derived, before, cell_of, unordered};
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use crate::restore::rows::TableInput;
+use crate::restore::rows::{Fold, TableInput};
 use crate::restore::xa::{Counting, Span};
 use crate::schema::TableName;
 use crate::segment::TablePlan;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Walks of one table.
@@ -85,6 +85,10 @@ pub(super) struct Node {
     /// What its definition says besides.
     pub(super) facts: Facts,
     counting: Arc<Counting>,
+    /// Epochs in which only the target has its rows: number, and the entries after and through.
+    pub(super) later: Vec<(usize, Seq, Seq)>,
+    /// Columns that statements may have changed for a foreign key.
+    pub(super) reshaped: BTreeSet<String>,
     /// Edges of which it is the parent.
     passes: Vec<usize>,
     /// Edges of which it is the child.
@@ -112,6 +116,8 @@ impl Node {
             plan,
             facts,
             counting: Arc::clone(counting),
+            later: Vec::new(),
+            reshaped: BTreeSet::new(),
             passes: Vec::new(),
             receives: Vec::new(),
             arrivals: Arc::new(Arrivals::new(Held::new(budget))),
@@ -193,7 +199,8 @@ impl Graph {
         self.refuse_apart(index, &own)?;
         let mut logs: Vec<CascadeLog> = own.iter().map(|_| CascadeLog::new(&self.budget)).collect();
         let plan = Arc::new(TablePlan::compile(Arc::clone(input.version()))?);
-        let input = input.with_cascades(Some(Arc::new(cascades.clone())));
+        let fold: Arc<dyn Fold> = Arc::new(cascades.clone());
+        let input = input.folded_by(Some(fold));
         let links: Vec<&Link> = own
             .iter()
             .filter_map(|e| Some(&self.edges.get(*e)?.link))
@@ -237,14 +244,16 @@ impl Graph {
         let Some(node) = self.nodes.get(index) else {
             return Ok(None);
         };
+        let follows = self.follows(node);
         let keys = self
             .edges_of(&node.receives)
             .filter(|edge| !edge.is_quiet())
             .map(|edge| {
-                refuse_child(node, edge)?;
+                refuse_child(node, edge, follows)?;
                 Ok(ChildKey {
                     parent: edge.link.key.parent.clone(),
                     columns: edge.link.child.clone(),
+                    names: edge.link.key.child_columns.clone(),
                     logs: [Arc::clone(&edge.logged), Arc::clone(&edge.derived)],
                 })
             });
@@ -257,6 +266,49 @@ impl Graph {
                 .flat_map(|edge| edge.link.parent.iter().map(|column| column.index))
                 .collect(),
         }))
+    }
+
+    /// What is known of the cascades of a table in each of its epochs.
+    ///
+    /// # Errors
+    /// As [`cascades`](Self::cascades).
+    pub(super) fn by_epoch(&self, index: usize) -> Result<Vec<(usize, TableCascades)>> {
+        let (Some(node), Some(all)) = (self.nodes.get(index), self.cascades(index)?) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for (epoch, after, through) in &node.later {
+            let span = Span::new(&node.counting, *after, *through);
+            let mut received = self.edges_of(&node.receives);
+            if received.any(|edge| edge.any_within(&span)) {
+                found.push((*epoch, all.clone()));
+            }
+        }
+        found.push((0, all));
+        Ok(found)
+    }
+
+    /// Whether cascades into a table that a statement changed after the base can be derived while
+    /// it is restored: whatever would have to be refused, or be passed on, must be known before.
+    fn follows(&self, node: &Node) -> bool {
+        let key = &node.plan.version().key;
+        let identifies = |column: &KeyColumn| {
+            key.is_empty() || key.iter().any(|part| part.column as usize == column.index)
+        };
+        let mut seen = HashSet::new();
+        let mut noisy = self.edges_of(&node.receives).filter(|e| !e.is_quiet());
+        let each = noisy.all(|edge| {
+            let mut columns = edge.link.child.iter();
+            let mut own: HashSet<_> = edge.logged.places().collect();
+            own.extend(edge.derived.places());
+            let apart = own.is_disjoint(&seen);
+            seen.extend(own);
+            let names = &edge.link.key.child_columns;
+            let is_kept = |name: &String| !node.reshaped.iter().any(|r| same(r, name));
+            let moves = changes_rows(edge) && columns.clone().any(identifies);
+            apart && !moves && names.iter().all(is_kept) && !columns.any(KeyColumn::may_be_unsure)
+        });
+        each && node.passes.is_empty() && !node.reshaped.contains(ANY_COLUMN)
     }
 
     fn edges_of<'a>(&'a self, list: &'a [usize]) -> impl Iterator<Item = &'a Edge> + Clone {
@@ -373,7 +425,7 @@ fn changes_rows(edge: &Edge) -> bool {
 }
 
 /// Refuses what a cascade does to a row besides what its foreign key says.
-fn refuse_child(node: &Node, edge: &Edge) -> Result<()> {
+fn refuse_child(node: &Node, edge: &Edge, follows: bool) -> Result<()> {
     let Some(at) = edge
         .logged
         .first()
@@ -387,7 +439,11 @@ fn refuse_child(node: &Node, edge: &Edge) -> Result<()> {
         let error = Error::gap(what).field("seq", at.0).hint(before(at));
         Err(edge.link.context(error))
     };
-    let later = Span::new(&node.counting, node.known_through, node.died);
+    let known = match node.later.last().filter(|_| follows) {
+        Some((.., through)) => *through,
+        None => node.known_through,
+    };
+    let later = Span::new(&node.counting, known, node.died);
     if edge.any_within(&later) {
         let error = Error::gap("derive cascades: a statement changed the child after the base")
             .field("after", node.known_through)

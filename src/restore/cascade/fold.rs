@@ -2,12 +2,13 @@
 //! order of the log, with the derived changes between them.
 
 use super::log::{Held, Place};
+use super::value::KeyColumn;
 use super::walk::{ChildKey, Derived, Images, Walker};
 use crate::base::fold::{Identity, Keys, Run, RunBatch, Step, printable};
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use crate::restore::rows::{Images as Payload, TableInput};
-use crate::schema::TableName;
+use crate::restore::rows::{Fold, Images as Payload, TableInput};
+use crate::schema::{TableName, TableVersion};
 use crate::segment::{KeyCodec, TablePlan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,20 +99,42 @@ impl TableCascades {
         self.keys.iter().map(|key| &key.parent)
     }
 
-    /// Folds the table; as [`TableInput::appeared`], which calls it.
+    /// The same for the table as a statement has made it, which kept the foreign keys.
     ///
     /// # Errors
-    /// As there, and [`Gap`](crate::error::ErrorKind::Gap) where a cascade cannot be derived.
-    pub(in crate::restore) fn fold(
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when a column of one is another one.
+    pub(in crate::restore) fn of_version(&self, version: &Arc<TableVersion>) -> Result<Self> {
+        let plan = TablePlan::compile(Arc::clone(version))?;
+        let mut of_version = self.clone();
+        for key in &mut of_version.keys {
+            let find = |(name, was): (&String, &KeyColumn)| {
+                KeyColumn::find(&plan, name).filter(|is| is.is_alike(was))
+            };
+            let found: Option<Vec<_>> = key.names.iter().zip(&key.columns).map(find).collect();
+            key.columns = found.ok_or_else(|| {
+                Error::incompatible("derive cascades: a foreign key has another column now")
+                    .field("parent", &key.parent)
+                    .field("child", &version.name)
+                    .hint("restore from a base after the statement that changed it")
+            })?;
+        }
+        Ok(of_version)
+    }
+
+    /// Tells `each` every derived change of the table's rows, by row.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`], and those of `each`.
+    pub(in crate::restore) fn changes(
         &self,
         input: &TableInput,
-        each: impl FnMut(&[u8], u64) -> Result<()>,
+        each: impl FnMut(Derived<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut pass = Pass {
             cascades: self,
             strict: true,
-            derived: |_: Derived<'_>| Ok(()),
-            left: each,
+            derived: each,
+            left: |_: &[u8], _| Ok(()),
             arrivals: None,
         };
         pass.run(input)
@@ -122,7 +145,7 @@ impl TableCascades {
     /// still to be derived) is passed over.
     ///
     /// # Errors
-    /// As [`fold`](Self::fold).
+    /// As [`Fold::fold`].
     pub(super) fn derive(
         &self,
         input: &TableInput,
@@ -139,6 +162,24 @@ impl TableCascades {
         pass.run(input)?;
         pass.arrivals
             .ok_or_else(|| Error::internal("derive cascades: no arrivals"))
+    }
+}
+
+impl Fold for TableCascades {
+    /// Fails with [`Gap`](crate::error::ErrorKind::Gap) where a cascade cannot be derived.
+    fn fold(
+        &self,
+        input: &TableInput,
+        each: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut pass = Pass {
+            cascades: self,
+            strict: true,
+            derived: |_: Derived<'_>| Ok(()),
+            left: each,
+            arrivals: None,
+        };
+        pass.run(input)
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seq, and ordinal of the change in the transaction.
-pub(super) type Place = (i64, i64);
+pub(in crate::restore) type Place = (i64, i64);
 
 /// Bytes that all logs of a restore may hold.
 pub(super) const BYTES_MAX: u64 = 256 << 20;

@@ -5,7 +5,7 @@ use super::Cascades;
 use super::definition::{ForeignKey, Known};
 use crate::error::Error;
 use crate::position::Seq;
-use crate::restore::plan::{Epoch, PlannedTable};
+use crate::restore::table::{Epoch, PlannedTable};
 use crate::schema::{TableId, TableName, TableVersion};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,6 +65,20 @@ impl<'a> Member<'a> {
         let died = self.planned.and_then(|table| table.died);
         let died = died.unwrap_or(Seq(i64::MAX));
         (self.name.clone(), self.exact_from, known, died)
+    }
+
+    /// Its epochs after the first, numbered: on the target alone are the rows they begin with.
+    pub(super) fn later_epochs(&self) -> Vec<(usize, Seq, Seq)> {
+        let epochs = self.planned.map_or(&[][..], |table| &table.epochs);
+        let later = epochs.iter().enumerate().skip(1);
+        later.map(|(at, e)| (at, e.after, e.through)).collect()
+    }
+
+    /// Columns of it that a statement may have changed for a foreign key.
+    pub(super) fn reshaped(&self, all: &[(TableName, Vec<String>)]) -> BTreeSet<String> {
+        let ours = all.iter().filter(|(name, _)| self.names.contains(name));
+        ours.flat_map(|(_, columns)| columns.iter().cloned())
+            .collect()
     }
 
     /// Its name in the base, or what it is called.

@@ -18,13 +18,14 @@ mod tests;
 mod value;
 mod walk;
 
-pub(super) use definition::{ForeignKey, follow, foreign_keys};
+pub(super) use definition::{ForeignKey, follow, foreign_keys, reshaped};
 pub(super) use fold::TableCascades;
+pub(super) use walk::Derived;
 
 use super::fetch::Fetch;
-use super::plan::PlannedTable;
 use super::rows::TableInput;
 use super::spool::Spooled;
+use super::table::PlannedTable;
 use super::target::TableFilter;
 use super::xa::{Counting, Span};
 use crate::error::{Error, Result};
@@ -81,13 +82,15 @@ pub(super) struct Cascades<'a> {
     pub(super) keys: Vec<ForeignKey>,
     /// Which rows of change files count.
     pub(super) counting: Arc<Counting>,
+    /// Tables that statements may have made other children of, and the columns concerned.
+    pub(super) reshaped: Vec<(TableName, Vec<String>)>,
     /// The last entry that counts.
     pub(super) through: Seq,
 }
 
 impl Cascades<'_> {
-    /// What cascades did to the rows of each table in its first epoch; nothing for tables that
-    /// none reached. `ancestors` are read for what they passed on.
+    /// What cascades did to the rows of each table in its epochs, by their numbers; nothing where
+    /// none reached it. `ancestors` are read for what they passed on.
     ///
     /// # Errors
     /// [`Gap`](crate::error::ErrorKind::Gap) where a cascade cannot be derived exactly, naming
@@ -96,7 +99,7 @@ impl Cascades<'_> {
         &self,
         tables: &[PlannedTable],
         ancestors: &[PlannedTable],
-    ) -> Result<BTreeMap<TableId, Arc<TableCascades>>> {
+    ) -> Result<BTreeMap<(TableId, usize), Arc<TableCascades>>> {
         let compute = Compute::per_core();
         let tables: Vec<&PlannedTable> = tables.iter().chain(ancestors).collect();
         let members = members::find(self, &tables);
@@ -126,10 +129,11 @@ impl Cascades<'_> {
         }
         let mut derived = BTreeMap::new();
         for (index, member) in members.iter().enumerate() {
-            if member.first_epoch().is_some()
-                && let Some(cascades) = graph.cascades(index)?
-            {
-                derived.insert(member.id.clone(), Arc::new(cascades));
+            if member.first_epoch().is_none() {
+                continue;
+            }
+            for (epoch, cascades) in graph.by_epoch(index)? {
+                derived.insert((member.id.clone(), epoch), Arc::new(cascades));
             }
         }
         Ok(derived)
@@ -146,12 +150,10 @@ impl Cascades<'_> {
         for member in members {
             let plan = Arc::new(TablePlan::compile(Arc::clone(&member.version))?);
             let facts = Facts::of(self.objects, member.base_name());
-            nodes.push(Node::new(
-                member.place(),
-                plan,
-                facts,
-                (&self.counting, budget),
-            ));
+            let mut node = Node::new(member.place(), plan, facts, (&self.counting, budget));
+            node.later = member.later_epochs();
+            node.reshaped = member.reshaped(&self.reshaped);
+            nodes.push(node);
         }
         let pairs = members::links(&self.keys, members);
         let mut edges = Vec::new();

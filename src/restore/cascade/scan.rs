@@ -225,7 +225,7 @@ impl Scan {
             let view = BatchView::new(plan, &batch)?;
             for row in 0..view.rows() {
                 let change = view.change(row)?;
-                let counts = self.span.takes(change.seq);
+                let counts = self.span.takes_row(change.seq, change.row);
                 if !counts || change.flags & LOGGED != 0 || change.op == Op::Insert {
                     continue;
                 }

@@ -6,8 +6,9 @@ use super::*;
 use crate::change::{ImageWriter, Op};
 use crate::error::ErrorKind;
 use crate::position::Flavor;
-use crate::restore::plan::Epoch;
+use crate::restore::rows::Fold;
 use crate::restore::rows::tests::{base_entry, change, change_entry, column, write_file};
+use crate::restore::table::{Epoch, testing::table_of_base};
 use crate::schema::KeyPart;
 use crate::segment::{ChangeRow, FileKind};
 use definition::Known;
@@ -109,26 +110,9 @@ fn files(
         .collect();
     let count = rows.len();
     let bytes = write_file(&plan, FileKind::Base, rows, 1);
-    let mut planned = PlannedTable {
-        name: version.name.clone(),
-        table_id: version.table_id.clone(),
-        version: 1,
-        exact_from_seq: Seq(base as i64),
-        base_rows: count as u64,
-        change_rows: 0,
-        bytes: 0,
-        auto_increment: None,
-        is_sequence: false,
-        base_files: vec![base_entry(&bytes, count)],
-        change_files: Vec::new(),
-        versions: BTreeMap::from([(1, version)]),
-        epochs: Vec::new(),
-        is_wanted: true,
-        died: None,
-        base_name: None,
-        cascades: None,
-        counting: Arc::default(),
-    };
+    let base_files = vec![base_entry(&bytes, count)];
+    let mut planned = table_of_base(&version, Seq(base as i64), (base_files, count));
+    planned.base_name = None;
     let mut changes = Vec::new();
     for (number, part) in log.chunks(segment).enumerate() {
         let mut rows = Vec::new();
@@ -207,7 +191,8 @@ fn folded(graph: &Graph, all: &[Files], through: usize) -> Result<State> {
         let input = files.input(through);
         let plan = TablePlan::compile(Arc::clone(input.version()))?;
         let cascades = graph.cascades(index)?.map(Arc::new);
-        let input = files.input(through).with_cascades(cascades);
+        let input = files.input(through);
+        let input = input.folded_by(cascades.map(|cascades| cascades as Arc<dyn Fold>));
         let mut rows: Vec<Row> = Vec::new();
         input.appeared(|image, copies| {
             let mut cells = Vec::new();

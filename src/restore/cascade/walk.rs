@@ -22,6 +22,8 @@ pub(super) struct ChildKey {
     pub(super) parent: TableName,
     /// Columns in the child, in the order of the key.
     pub(super) columns: Vec<KeyColumn>,
+    /// Their names.
+    pub(super) names: Vec<String>,
     /// What happened to the parent: as logged, and as derived for the parent itself.
     pub(super) logs: [Arc<CascadeLog>; 2],
 }
@@ -101,15 +103,15 @@ pub(super) fn cell_of<'a>(image: &'a [u8], range: &Range<u32>) -> &'a [u8] {
 
 /// A change of a row that no event says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Derived<'a> {
+pub(in crate::restore) struct Derived<'a> {
     /// The place of the parent's change that it follows from.
-    pub(super) at: Place,
+    pub(in crate::restore) at: Place,
     /// Number of equal rows: 1 where the table has a key.
-    pub(super) copies: u64,
+    pub(in crate::restore) copies: u64,
     /// The row before.
-    pub(super) before: &'a [u8],
+    pub(in crate::restore) before: &'a [u8],
     /// The row after; `None` when it was deleted.
-    pub(super) after: Option<&'a [u8]>,
+    pub(in crate::restore) after: Option<&'a [u8]>,
 }
 
 /// The rows that are there now.

@@ -1,11 +1,12 @@
 //! Which tables a restore writes, from which files, and where DDL stands between their rows.
 
-use super::{Epoch, PlanInput, PlannedTable, refuse_barriers, version};
+use super::{PlanInput, refuse_barriers, version};
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, FileRole};
 use crate::position::Seq;
 use crate::restore::replay::model::{self, Incarnation, Model, Sight};
 use crate::restore::replay::{Ddl, PlannedStatement, commands, events};
+use crate::restore::table::{Epoch, PlannedTable};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName};
 use crate::source::ObjectKind;
@@ -265,7 +266,6 @@ fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<P
         is_wanted: false,
         died: table.died,
         base_name: base.map(|base| base.name.clone()),
-        cascades: None,
         counting: Arc::clone(&input.counting),
     };
     if let Some(base) = base {
@@ -393,7 +393,8 @@ fn statements(
             let ends = epochs.iter().position(|e| e.load_at == Some(one.seq()));
             // A new sequence has its first row from the statement.
             let is_new = incarnation.is_sequence && incarnation.after == one.seq().prev();
-            if ends.is_some() || (is_new && !epochs.is_empty()) {
+            let is_there = incarnation.died != Some(one.seq());
+            if is_there && (ends.is_some() || (is_new && !epochs.is_empty())) {
                 rereads.push((*place, incarnation.name_at(one.seq()).clone()));
             }
             loads.extend(ends.map(|epoch| (*place, epoch)));

@@ -4,8 +4,8 @@ use super::*;
 use crate::change::StatementKind;
 use crate::error::ErrorKind;
 use crate::manifest::{
-    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, DecidedXa, FileOrder, FileRole, Mark,
-    ObjectRef, OpenXa, Sha256,
+    Barrier, BaseOrigin, BaseTable, CommitTimes, Crc32, DecidedXa, FileEntry, FileOrder, FileRole,
+    Mark, ObjectRef, OpenXa, Sha256,
 };
 use crate::position::{BinlogPosition, GtidSet};
 use crate::segment::{RowOrder, StatementRow};
@@ -145,6 +145,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         open_xa: Vec::new(),
         xa_decided: Vec::new(),
         undone: Vec::new(),
+        undone_rows: Vec::new(),
         catalog: None,
         requires: Vec::new(),
     }

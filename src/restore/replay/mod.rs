@@ -12,6 +12,7 @@ mod text;
 
 pub(super) use text::{Command, commands};
 
+use crate::binlog::query::status_vars;
 use crate::change::StatementKind;
 use crate::error::{Error, Result};
 use crate::manifest::{FileRole, Repository, SegmentManifest};
@@ -41,18 +42,12 @@ impl Ddl {
         folded: bool,
         is_keyless: impl Fn(&TableName) -> bool,
     ) -> Option<Ddl> {
-        let vars = crate::binlog::query::status_vars(&statement.status_vars);
-        let (sql_mode, alter_flags) = (vars.sql_mode.unwrap_or(0), vars.alter_flags);
+        let vars = status_vars(&statement.status_vars);
         // The start and the rollback of a two-phase ALTER change nothing.
-        if alter_flags & (2 | 8) != 0 {
+        if vars.alter_flags & (2 | 8) != 0 {
             return None;
         }
-        let context = StatementContext {
-            flavor,
-            default_db: &statement.default_db,
-            collation: statement.charset,
-            sql_mode,
-        };
+        let context = context(&statement, flavor);
         let StatementClass::Ddl { mut effects } = ddl::classify(&statement.text, &context) else {
             return None;
         };
@@ -87,6 +82,12 @@ impl Ddl {
         text.chars().take(200).collect()
     }
 
+    /// The statement without what it says of how it is to be carried out; `None` where it says
+    /// nothing of that.
+    pub(super) fn relaxed(&self, flavor: Flavor) -> Option<Vec<u8>> {
+        ddl::relaxed(&self.statement.text, &context(&self.statement, flavor))
+    }
+
     /// Whether it may set AUTO_INCREMENT.
     pub(super) fn sets_counter(&self) -> bool {
         let text = self.statement.text.to_ascii_uppercase();
@@ -98,6 +99,15 @@ impl Ddl {
         error
             .field("seq", self.seq())
             .field("statement", self.excerpt())
+    }
+}
+
+fn context(statement: &StatementRow, flavor: Flavor) -> StatementContext<'_> {
+    StatementContext {
+        flavor,
+        default_db: &statement.default_db,
+        collation: statement.charset,
+        sql_mode: status_vars(&statement.status_vars).sql_mode.unwrap_or(0),
     }
 }
 

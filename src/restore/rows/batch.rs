@@ -4,6 +4,7 @@ use super::{Images, TableInput};
 use crate::base::fold::{Identity, Keep, Keys, RunBatch, Step};
 use crate::error::{Error, Result};
 use crate::position::Seq;
+use crate::restore::table::has_shape_of;
 use crate::restore::xa::Span;
 use crate::segment::{BatchView, FileKind, ImageEncoder, KeyCodec, Scratch, TablePlan, Value};
 use arrow_array::RecordBatch;
@@ -25,6 +26,8 @@ pub(super) struct BatchMapper<'a> {
     counter: Option<(usize, &'a AtomicU64)>,
     /// Whether entries of one key become one.
     condenses: bool,
+    /// Whether the images of the file have the shape of the table as it is folded.
+    fits: bool,
 }
 
 /// One entry while a batch is mapped.
@@ -56,7 +59,8 @@ impl<'a> BatchMapper<'a> {
             kind,
             span: input.span.clone(),
             base_place: input.span.place_of_base(),
-            condenses: input.cascades.is_none(),
+            condenses: input.fold.is_none(),
+            fits: has_shape_of(plan.version(), input.version()),
         }
     }
 
@@ -113,7 +117,7 @@ impl<'a> BatchMapper<'a> {
             },
             FileKind::Change => {
                 let change = view.change(row)?;
-                if !self.span.takes(change.seq) {
+                if !self.span.takes_row(change.seq, change.row) {
                     return Ok(None);
                 }
                 let present = change.op.is_present_after();
@@ -128,6 +132,14 @@ impl<'a> BatchMapper<'a> {
                 }
             }
         };
+        if !self.fits {
+            return Err(
+                Error::corrupt("fold rows: a change has the shape of another epoch")
+                    .field("table", &self.plan.version().name)
+                    .field("seq", entry.seq)
+                    .hint("take a new base, and report it"),
+            );
+        }
         if self.kind == FileKind::Base && entry.seq > self.span.after().0 {
             return Err(
                 Error::corrupt("fold rows: a row of the base is younger than the base")

@@ -1,10 +1,14 @@
 //! Folds of real Parquet files against a model, with more files than are merged at once.
 
+mod xa;
+
 use super::*;
 use crate::base::BaseFile;
 use crate::change::{ImageWriter, Op};
 use crate::manifest::{Crc32, FileEntry, FileRole, Sha256};
 use crate::position::{Flavor, Seq};
+use crate::restore::table::testing::table_of_base;
+use crate::restore::xa::Counting;
 use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, wire};
 use crate::segment::{
     BaseBuilder, ChangeBuilder, ChangeRow, FileOptions, KeyCodec, TableFileWriter,
@@ -203,44 +207,43 @@ pub(in crate::restore) fn change_entry(
 /// The table folded from files: the base at `base`, then every transaction in segments of
 /// `segment`, up to `cut`.
 fn folded(keyed: bool, log: &Log, range: (usize, usize, usize), segment: usize) -> Result<State> {
-    folded_as(keyed, false, log, range, segment)
+    let case = Case {
+        keyed,
+        is_sequence: false,
+        log,
+        found: replay(log, range.0),
+        counting: Arc::default(),
+        segment,
+    };
+    fold_files(case, range)
 }
 
-fn folded_as(
+/// A table to fold.
+struct Case<'a> {
     keyed: bool,
     is_sequence: bool,
-    log: &Log,
-    (base, split, cut): (usize, usize, usize),
+    log: &'a Log,
+    /// What its base holds.
+    found: State,
+    counting: Arc<Counting>,
+    /// Entries of a file.
     segment: usize,
-) -> Result<State> {
-    let version = version(keyed);
+}
+
+fn fold_files(case: Case<'_>, (base, split, cut): (usize, usize, usize)) -> Result<State> {
+    let Case { log, segment, .. } = case;
+    let version = version(case.keyed);
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version)).expect("plan"));
     let mut rows = Vec::new();
-    for ((id, value), count) in replay(log, base) {
+    for ((id, value), count) in case.found {
         (0..count).for_each(|_| rows.push((id, value, change(base, 0, Op::Insert))));
     }
     let count = rows.len();
     let base_bytes = file(&plan, FileKind::Base, rows, 1);
-    let mut table = PlannedTable {
-        name: version.name.clone(),
-        table_id: version.table_id.clone(),
-        version: 1,
-        exact_from_seq: Seq(base as i64),
-        base_rows: count as u64,
-        change_rows: 0,
-        bytes: 0,
-        auto_increment: None,
-        is_sequence,
-        base_files: vec![base_entry(&base_bytes, count)],
-        change_files: Vec::new(),
-        versions: BTreeMap::from([(1, Arc::clone(&version))]),
-        counting: Arc::default(),
-        epochs: Vec::new(),
-        is_wanted: true,
-        died: None,
-        base_name: Some(version.name.clone()),
-        cascades: None,
-    };
+    let base_files = vec![base_entry(&base_bytes, count)];
+    let mut table = table_of_base(&version, Seq(base as i64), (base_files, count));
+    table.is_sequence = case.is_sequence;
+    table.counting = case.counting;
     let mut changes = Vec::new();
     for start in (0..log.len()).step_by(segment) {
         let mut rows = Vec::new();
@@ -269,8 +272,8 @@ fn folded_as(
     for through in [split, cut] {
         let epoch = epoch(after, through, after == base && through == split);
         let listed = table.change_files.iter().zip(&changes);
-        let within = listed
-            .filter(|(entry, _)| entry.seq_last > epoch.after && entry.seq_first <= epoch.through);
+        let reads = |file: &FileEntry| table.counting.reads(file, epoch.after, epoch.through);
+        let within = listed.filter(|(entry, _)| reads(entry));
         let files = (
             epoch
                 .base_files(&table)
@@ -287,7 +290,7 @@ fn folded_as(
             *left = left.checked_sub(copies).expect("what vanishes was there");
             Ok(())
         })?;
-        if is_sequence {
+        if case.is_sequence {
             state.clear();
         }
         input.appeared(|row, copies| {
@@ -386,26 +389,8 @@ fn a_base_row_younger_than_its_base_is_refused() {
         vec![(1, 1, change(9, 0, Op::Insert))],
         1,
     );
-    let table = PlannedTable {
-        name: version.name.clone(),
-        table_id: version.table_id.clone(),
-        version: 1,
-        exact_from_seq: Seq(log.len() as i64),
-        base_rows: 1,
-        change_rows: 0,
-        bytes: 0,
-        auto_increment: None,
-        is_sequence: false,
-        base_files: vec![base_entry(&bytes, 1)],
-        change_files: Vec::new(),
-        versions: BTreeMap::from([(1, Arc::clone(&version))]),
-        counting: Arc::default(),
-        epochs: Vec::new(),
-        is_wanted: true,
-        died: None,
-        base_name: Some(version.name.clone()),
-        cascades: None,
-    };
+    let base_files = vec![base_entry(&bytes, 1)];
+    let table = table_of_base(&version, Seq(log.len() as i64), (base_files, 1));
     let files = (vec![Spooled::new(bytes).expect("spool")], Vec::new());
     let epoch = epoch(log.len(), 9, true);
     let input = TableInput::new((&table, &epoch), version, files).expect("input");
@@ -448,5 +433,13 @@ fn a_sequence_is_its_furthest_row() {
 
 /// A sequence whose base is exact at entry 1.
 fn sequence(log: &Log, cut: usize) -> Result<State> {
-    folded_as(false, true, log, (1, cut, cut), 2)
+    let case = Case {
+        keyed: false,
+        is_sequence: true,
+        log,
+        found: replay(log, 1),
+        counting: Arc::default(),
+        segment: 2,
+    };
+    fold_files(case, (1, cut, cut))
 }

@@ -50,7 +50,9 @@ impl Boundaries<'_> {
             .collect();
         for prepared in before {
             if !counting.earlier.iter().any(|s| s.contains(prepared)) {
-                counting.earlier.push(self.segment_of(prepared).await?);
+                let segment = self.segment_of(prepared).await?;
+                counting.leave_out(&segment);
+                counting.earlier.push(segment);
             }
         }
         Ok(counting)

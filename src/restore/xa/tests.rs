@@ -4,7 +4,7 @@ use super::*;
 use crate::manifest::tests::samples;
 use crate::manifest::{DecidedXa, OpenXa};
 
-fn open(seq: i64) -> OpenXa {
+pub(in crate::restore) fn open(seq: i64) -> OpenXa {
     OpenXa {
         xid: seq.to_string().into_bytes(),
         seq: Seq(seq),
@@ -29,7 +29,7 @@ fn segment(first: i64, last: i64, lists: (&[DecidedXa], &[i64], &[i64])) -> Arc<
     Arc::new(segment)
 }
 
-fn xa_commit(seq: i64, prepared: i64) -> TransactionRow {
+pub(in crate::restore) fn xa_commit(seq: i64, prepared: i64) -> TransactionRow {
     TransactionRow {
         seq: Seq(seq),
         kind: EntryKind::Transaction(TransactionKind::XaCommit),

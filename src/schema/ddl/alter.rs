@@ -133,9 +133,19 @@ fn clause_effects(
         }
         return Ok(());
     }
-    let exchange = clause.sees(&["EXCHANGE", "PARTITION"]);
-    if exchange || clause.sees(&["CONVERT", "PARTITION"]) || clause.sees(&["CONVERT", "TABLE"]) {
-        effects.push(moves(Some(other_table(clause, exchange)?)));
+    if clause.sees(&["EXCHANGE", "PARTITION"]) {
+        effects.push(moves(Some(after_words(clause, "WITH")?)));
+        return Ok(());
+    }
+    if clause.sees(&["CONVERT", "PARTITION"]) {
+        // A table comes to be, and gets rows from the other one.
+        let made = after_words(clause, "TO")?;
+        effects.extend([Effect::new_table(made.clone()), moves(Some(made))]);
+        return Ok(());
+    }
+    if clause.take(&["CONVERT", "TABLE"]) {
+        let taken = clause.name()?;
+        effects.extend([moves(Some(taken.clone())), Effect::DropTable(taken)]);
         return Ok(());
     }
     let verb = clause.take_any(&["DROP", "TRUNCATE", "DISCARD", "IMPORT"]);
@@ -147,13 +157,8 @@ fn clause_effects(
     Ok(())
 }
 
-/// The other table of EXCHANGE PARTITION p WITH TABLE t, CONVERT PARTITION p TO TABLE t,
-/// CONVERT TABLE t TO PARTITION p.
-fn other_table(mut clause: Parser<'_>, exchange: bool) -> Step<TableName> {
-    let before = if exchange { "WITH" } else { "TO" };
-    if clause.take(&["CONVERT", "TABLE"]) {
-        return clause.name();
-    }
+/// The other table of EXCHANGE PARTITION p WITH TABLE t, CONVERT PARTITION p TO TABLE t.
+fn after_words(mut clause: Parser<'_>, before: &str) -> Step<TableName> {
     while clause.peek().is_some() {
         if clause.take(&[before, "TABLE"]) {
             return clause.name();

@@ -3,6 +3,7 @@
 use super::{SQL_MODE_ANSI_QUOTES, SQL_MODE_NO_BACKSLASH_ESCAPES, StatementContext};
 use crate::position::Flavor;
 use crate::schema::charset::{Charset, charset_of_collation, decode_to_utf8};
+use std::ops::Range;
 
 /// One token; comments and white space are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,24 @@ pub(super) fn tokens(text: &[u8], context: &StatementContext<'_>) -> Result<Vec<
     closed.then_some(lexer.tokens).ok_or(NotLexed)
 }
 
+/// Every token with where it stands in the text.
+pub(super) fn placed_tokens(
+    text: &[u8],
+    context: &StatementContext<'_>,
+) -> Result<Vec<(Token, Range<usize>)>, NotLexed> {
+    let mut lexer = Lexer::new(text, context)?;
+    let at = |lexer: &Lexer<'_>| text.len() - lexer.rest.len();
+    let mut placed = Vec::new();
+    loop {
+        let start = at(&lexer);
+        if !lexer.step()? {
+            return Ok(placed);
+        }
+        let end = at(&lexer);
+        placed.extend(lexer.tokens.drain(..).map(|token| (token, start..end)));
+    }
+}
+
 /// The first token, `None` when there are only comments.
 pub(super) fn first_token(
     text: &[u8],
@@ -45,6 +64,7 @@ pub(super) fn first_token(
     while lexer.tokens.is_empty() && lexer.step()? {}
     Ok(lexer.tokens.pop())
 }
+
 struct Lexer<'a> {
     rest: &'a [u8],
     charset: Charset,

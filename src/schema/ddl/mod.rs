@@ -15,11 +15,13 @@ mod drop;
 mod lexer;
 mod obstacle;
 mod parser;
+mod relaxed;
 mod statement;
 #[cfg(test)]
 mod tests;
 
 pub use obstacle::{Obstacle, obstacles};
+pub use relaxed::relaxed;
 pub use statement::classify;
 
 use super::TableName;
@@ -146,7 +148,7 @@ pub enum Effect {
     /// TRUNCATE TABLE.
     Truncate(TableName),
     /// Partition or tablespace maintenance that brings or removes rows without row events
-    /// (DROP / TRUNCATE / EXCHANGE PARTITION, IMPORT TABLESPACE, ...).
+    /// (DROP / TRUNCATE / EXCHANGE / CONVERT PARTITION, IMPORT TABLESPACE, ...).
     MovesRows {
         /// The altered table.
         table: TableName,
@@ -203,6 +205,18 @@ pub enum ObjectChange {
 }
 
 impl Effect {
+    /// A table that was not there before.
+    pub(super) fn new_table(name: TableName) -> Effect {
+        Effect::CreateTable {
+            name,
+            or_replace: false,
+            if_not_exists: false,
+            like: None,
+            select: false,
+            rows_follow: false,
+        }
+    }
+
     /// Turns all names into lower case, as a server with `lower_case_table_names=1` reads them.
     pub fn fold_names(&mut self) {
         let lower = |name: &mut TableName| *name = name.lower();

@@ -163,11 +163,8 @@ impl Words<'_> {
     }
 
     fn moves(&self) -> Option<&'static str> {
-        if self.has("TABLESPACE") && (self.has("IMPORT") || self.has("DISCARD")) {
-            return Some("rows brought or taken with a tablespace");
-        }
-        let converts = self.pair("CONVERT", "PARTITION") || self.pair("CONVERT", "TABLE");
-        converts.then_some("partition turned into a table, or a table into a partition")
+        let moves = self.has("TABLESPACE") && (self.has("IMPORT") || self.has("DISCARD"));
+        moves.then_some("rows brought or taken with a tablespace")
     }
 }
 
@@ -200,6 +197,8 @@ mod tests {
             "ALTER TABLE t AUTO_INCREMENT 7",
             "ALTER TABLE t DROP PARTITION p1",
             "ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u",
+            "ALTER TABLE t CONVERT PARTITION p TO TABLE u",
+            "ALTER TABLE t CONVERT TABLE u TO PARTITION p VALUES LESS THAN (9)",
             "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u CHAR(36) DEFAULT (UUID())) ENGINE=InnoDB",
             "CREATE INDEX i ON t (c)",
             "DROP TABLE a, b",
@@ -234,7 +233,6 @@ mod tests {
             ("ALTER TABLE t ENGINE = BLACKHOLE", "engine"),
             ("CREATE TABLE t (a INT) ENGINE CONNECT", "engine"),
             ("CREATE TABLE t SELECT * FROM u", "query"),
-            ("ALTER TABLE t CONVERT PARTITION p TO TABLE u", "partition"),
         ] {
             let found = reasons(text, true);
             assert!(found.iter().any(|r| r.contains(word)), "{text}: {found:?}");

@@ -417,7 +417,7 @@ async fn keys_that_come_after_the_base_are_followed_or_refused() {
     exec_all(
         &mut conn,
         &[
-            "ALTER TABLE d.c ADD COLUMN v INT",
+            "ALTER TABLE d.c ADD COLUMN v INT, ADD INDEX pair (p, v)",
             "INSERT INTO d.late VALUES (4, 4)",
         ],
     )

@@ -1,8 +1,9 @@
 //! A source, a target and a repository between them: what most tests of the whole product need.
 
 use super::fingerprint::{assert_same, fingerprint};
-use super::sql::exec;
+use super::sql::{exec, exec_all};
 use super::{TestServer, cli, start_all};
+use mysql_async::Conn;
 use std::time::Duration;
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::ServerSpec;
@@ -24,6 +25,15 @@ impl Setup {
             target = target.option(*option);
         }
         Setup::of(ServerSpec::new(flavor), target).await
+    }
+
+    /// The usual servers, a base of what these statements made, and the connection that ran them.
+    pub(crate) async fn based(flavor: Flavor, statements: &[&str]) -> (Setup, Conn) {
+        let setup = Setup::new(flavor, &[]).await;
+        let mut conn = setup.source.conn().await;
+        exec_all(&mut conn, statements).await;
+        setup.base().await;
+        (setup, conn)
     }
 
     /// These servers and an empty repository.
