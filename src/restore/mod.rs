@@ -24,6 +24,7 @@ mod statements;
 mod target;
 mod verify;
 mod xa;
+mod zone;
 
 pub use cut::{Cut, CutTransaction};
 pub use plan::{PlannedBase, PlannedDdl, PlannedTable, RestorePlan};

@@ -150,6 +150,18 @@ fn shape_on_target(found: &CatalogueTable, flavor: Flavor) -> Arc<TableVersion> 
     Arc::new(TableVersion::first(id, Seq(0), flavor, found.shape.clone()))
 }
 
+/// A version with the generated columns that the table has on the target: no table map says which
+/// columns are generated, and what the log knew of them may be from before.
+fn generated_as(version: &Arc<TableVersion>, found: &CatalogueTable) -> Arc<TableVersion> {
+    let mut version = TableVersion::clone(version);
+    for column in &mut version.columns {
+        let mut columns = found.shape.columns.iter();
+        let same = columns.find(|c| c.name == column.name);
+        column.generated = same.and_then(|c| c.generated);
+    }
+    Arc::new(version)
+}
+
 type Queue = Arc<Mutex<Vec<(usize, Arc<TableVersion>, CatalogueTable)>>>;
 
 async fn read_all(
@@ -180,7 +192,7 @@ async fn read_back(
     found: &CatalogueTable,
     compute: &Compute,
 ) -> Result<Fingerprint> {
-    let plan = Arc::new(TablePlan::compile(Arc::clone(version))?);
+    let plan = Arc::new(TablePlan::compile(generated_as(version, found))?);
     let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
     let read = async {
         let read = worker.read_table(found, version, &sender).await;
@@ -201,7 +213,7 @@ async fn read_back(
 }
 
 fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {
-    let canonical = Canonicalizer::new(Arc::clone(plan));
+    let canonical = Canonicalizer::of_stored(Arc::clone(plan));
     let (mut sum, mut cells, mut start) = (Fingerprint::default(), Vec::new(), 0);
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);

@@ -8,11 +8,11 @@ use crate::restore::data::{Counter, Work, Writer, Written, write_all};
 use crate::restore::plan::{Epoch, PlannedTable, RestorePlan, has_shape_of};
 use crate::restore::progress::TableProgress;
 use crate::restore::verify::{Expected, Holding, Reader};
-use crate::schema::{TableId, TableName, TableVersion};
+use crate::schema::{Generated, TableId, TableName, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything a replay needs, and what it has learnt of the target's tables.
@@ -127,13 +127,13 @@ impl Replay<'_> {
         &self,
         done: &BTreeMap<TableId, TableProgress>,
     ) -> Result<Vec<Work>> {
-        let counters = self.counters().await?;
+        let columns = self.columns().await?;
         let mut all = Vec::new();
         for (place, table) in self.plan.tables.iter().enumerate() {
             let Some(epoch) = table.epochs.last().filter(|e| e.load_at.is_none()) else {
                 continue;
             };
-            let work = self.work((place, table), epoch, &counters)?;
+            let work = self.work((place, table), epoch, &columns)?;
             all.extend(work.map(|mut work| {
                 if let Some(progress) = done.get(&table.table_id) {
                     work.progress = *progress;
@@ -149,7 +149,7 @@ impl Replay<'_> {
         &self,
         (place, table): (usize, &PlannedTable),
         epoch: &Epoch,
-        counters: &BTreeMap<TableName, String>,
+        columns: &SpecialColumns,
     ) -> Result<Option<Work>> {
         let Some(logged) = &epoch.version else {
             return Ok(None);
@@ -162,6 +162,7 @@ impl Replay<'_> {
         if !has_shape_of(&version, logged) {
             return Err(other_shape(&version, logged));
         }
+        let version = columns.with_virtual(version);
         let before = holding.map(|holding| holding.fingerprint);
         Ok(Some(Work {
             table: Arc::new(table.clone()),
@@ -171,7 +172,7 @@ impl Replay<'_> {
                 before,
                 ..TableProgress::default()
             },
-            counter: counters.get(&epoch.name).map(|column| Counter {
+            counter: columns.counters.get(&epoch.name).map(|column| Counter {
                 column: column.clone(),
                 next: self.next_id(place, table),
             }),
@@ -188,7 +189,7 @@ impl Replay<'_> {
     /// # Errors
     /// Those of the connection.
     pub(in crate::restore) async fn count(&self, session: &mut SqlClient) -> Result<()> {
-        let counters = self.counters().await?;
+        let counters = self.columns().await?.counters;
         for (place, next) in &self.next_ids {
             let table = self.plan.tables.get(*place).filter(|t| t.died.is_none());
             let Some(table) = table.filter(|t| counters.contains_key(&t.name)) else {
@@ -209,7 +210,7 @@ impl Replay<'_> {
         if statement.loads.is_empty() {
             return Ok(());
         }
-        let counters = self.counters().await?;
+        let columns = self.columns().await?;
         let mut works = Vec::new();
         let mut places = BTreeMap::new();
         for (place, epoch) in &statement.loads {
@@ -218,7 +219,7 @@ impl Replay<'_> {
             let Some((table, epoch)) = epoch else {
                 return Err(Error::internal("replay ddl: an epoch is not in the plan"));
             };
-            let work = self.work((*place, table), epoch, &counters)?;
+            let work = self.work((*place, table), epoch, &columns)?;
             if let Some(work) = work {
                 places.insert(table.table_id.clone(), (*place, Arc::clone(&work.version)));
                 works.push(work);
@@ -277,7 +278,7 @@ impl Replay<'_> {
         let around = Surroundings {
             flavor: self.plan.flavor,
             source: &self.plan.source,
-            time_zone: self.writer.target.source_time_zone(),
+            zones: self.writer.target.zones(),
             collations,
         };
         session.exec("SET NAMES utf8mb4").await?;
@@ -300,21 +301,29 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// AUTO_INCREMENT columns of the target by table.
-    async fn counters(&self) -> Result<BTreeMap<TableName, String>> {
+    /// What the target has besides ordinary columns.
+    async fn columns(&self) -> Result<SpecialColumns> {
         let mut client = self.writer.target.connect().await?;
-        let sql = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
-                   WHERE extra LIKE '%auto_increment%'";
+        let sql = "SELECT table_schema, table_name, column_name, extra FROM \
+                   information_schema.columns WHERE extra LIKE '%auto_increment%' \
+                   OR extra LIKE '%VIRTUAL GENERATED%'";
         let rows = client.query_rows(sql).await?;
         client.close().await;
         let text = |cell: &Option<bytes::Bytes>| {
             String::from_utf8_lossy(cell.as_deref().unwrap_or_default()).into_owned()
         };
-        let named = rows.iter().filter_map(|row| match row.as_slice() {
-            [db, table, column] => Some((TableName::new(text(db), text(table)), text(column))),
-            _ => None,
-        });
-        Ok(named.collect())
+        let mut found = SpecialColumns::default();
+        for row in &rows {
+            let [db, table, column, extra] = row.as_slice() else {
+                continue;
+            };
+            let (table, column) = (TableName::new(text(db), text(table)), text(column));
+            match text(extra).contains("auto_increment") {
+                true => drop(found.counters.insert(table, column)),
+                false => drop(found.virtuals.insert((table, column))),
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps the target from running events while statements create them; gives what the
@@ -337,6 +346,28 @@ impl Replay<'_> {
                 .hint("run on the target: SET GLOBAL event_scheduler = OFF, then restore with --resume")
         })?;
         Ok(Some("ON"))
+    }
+}
+
+/// Columns of the target that no row image tells apart from others.
+#[derive(Debug, Default)]
+struct SpecialColumns {
+    /// AUTO_INCREMENT columns by table.
+    counters: BTreeMap<TableName, String>,
+    /// Virtual generated columns.
+    virtuals: BTreeSet<(TableName, String)>,
+}
+
+impl SpecialColumns {
+    /// A version that stands on the target, with what is virtual there.
+    fn with_virtual(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
+        let mut version = TableVersion::clone(&version);
+        for column in &mut version.columns {
+            let name = (version.name.clone(), column.name.clone());
+            let is_virtual = self.virtuals.contains(&name);
+            column.generated = is_virtual.then_some(Generated::Virtual);
+        }
+        Arc::new(version)
     }
 }
 
