@@ -9,7 +9,7 @@ use super::commit_time::CommitClock;
 use super::index::{IndexMark, TableIndex};
 use super::transaction::{OpenTransaction, excerpt};
 use super::xa::{XaLog, XaOutcome};
-use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind};
+use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind, Undecoded};
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind, UndoneRows};
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
@@ -18,6 +18,10 @@ use crate::segment::{EntryKind, KeyCodec, StatementRow, TablePlan, TransactionRo
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Why rows with MariaDB's old temporal types are a barrier.
+const UNKNOWN_LENGTH: &str = "old temporal type whose fraction the binlog does not tell \
+                              (mysql56_temporal_format=OFF)";
 
 /// One rows event whose images the batch holds.
 #[derive(Debug)]
@@ -212,14 +216,7 @@ impl Batch {
                 self.ddl.extend(outcome.entry);
                 Ok(())
             }
-            LogItem::Undecoded(event) => {
-                let seq = self.seq_next();
-                self.bytes += event.event.len();
-                let open = self.open.as_mut().ok_or_else(outside)?;
-                self.barriers.push(open.undecoded(&event, seq, catalogue)?);
-                self.kept.push(event.event);
-                Ok(())
-            }
+            LogItem::Undecoded(event) => self.undecoded(event, catalogue),
             LogItem::Commit(commit) => self.commit(&commit, clock, received_us),
             LogItem::Abandoned => {
                 self.abandon();
@@ -258,8 +255,25 @@ impl Batch {
         Ok(())
     }
 
+    fn undecoded(&mut self, event: Undecoded, catalogue: &mut Catalogue) -> Result<()> {
+        let seq = self.seq_next();
+        self.bytes += event.event.len();
+        let open = self.open.as_mut().ok_or_else(outside)?;
+        self.barriers.push(open.undecoded(&event, seq, catalogue)?);
+        self.kept.push(event.event);
+        Ok(())
+    }
+
     fn rows(&mut self, rows: RowsEvent, catalogue: &mut Catalogue) -> Result<()> {
-        let slot = self.slot(&rows.shape, catalogue)?;
+        let Some(slot) = self.slot(&rows.shape, catalogue)? else {
+            let undecoded = Undecoded {
+                event: rows.event,
+                shape: Some(rows.shape),
+                reason: UNKNOWN_LENGTH.to_owned(),
+                nested: rows.nested,
+            };
+            return self.undecoded(undecoded, catalogue);
+        };
         let transaction = self.transactions.len() as u32;
         let event = self.events.len() as u32;
         let open = self.open.as_mut().ok_or_else(outside)?;
@@ -310,13 +324,17 @@ impl Batch {
         Ok(())
     }
 
-    /// The place of a table version's rows in this batch.
-    fn slot(&mut self, shape: &Arc<TableShape>, catalogue: &mut Catalogue) -> Result<u32> {
+    /// The place of a table version's rows in this batch; `None` when it is not known how long its
+    /// cells are.
+    fn slot(&mut self, shape: &Arc<TableShape>, catalogue: &mut Catalogue) -> Result<Option<u32>> {
         if let Some(&slot) = self.by_shape.get(&ShapeKey(Arc::clone(shape))) {
-            return Ok(slot);
+            return Ok(Some(slot));
         }
         let seq = self.seq_next();
         let version = catalogue.observe(shape, seq);
+        if version.column_of_unknown_length().is_some() {
+            return Ok(None);
+        }
         let key = (version.table_id.as_str().to_owned(), version.version);
         let slot = match self.by_version.get(&key) {
             Some(&slot) => slot,
@@ -334,7 +352,7 @@ impl Batch {
             }
         };
         self.by_shape.insert(ShapeKey(Arc::clone(shape)), slot);
-        Ok(slot)
+        Ok(Some(slot))
     }
 
     /// After DDL the same table map may mean another incarnation: look shapes up again.

@@ -11,12 +11,14 @@ use crate::error::{Error, Result, Wrap};
 use crate::manifest::Catalogue;
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::runtime::{Clock, Stopwatch};
+use crate::schema::TableVersion;
 use crate::source::{
     Checksum, DumpFrom, Endpoint, EventStream, Packet, ReplicaConnection, ReplicaOptions,
     SourceIdentity, SqlClient, SqlSession, current_end,
 };
 use bytes::Bytes;
 use std::cmp::Ordering;
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -112,6 +114,9 @@ impl Capture {
         control: &mut CaptureControl,
     ) -> Ended {
         self.batch.abandon();
+        let is_unknown = |t: &Arc<TableVersion>| t.column_of_unknown_length().is_some();
+        // The source says what the log does not.
+        self.batch.ddl_seen |= self.catalogue.tables().any(is_unknown);
         let mut connection = match self.connect(endpoint).await {
             Ok(connection) => connection,
             Err(error) => return Ended::Stream(error),

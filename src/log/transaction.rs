@@ -133,7 +133,7 @@ impl OpenTransaction {
                     statement: excerpt(&statement.text),
                 });
                 for effect in effects {
-                    apply_effect(effect, seq, catalogue);
+                    apply_effect(effect, &statement.text, seq, catalogue);
                 }
             }
             self.ddl |= is_ddl;
@@ -284,7 +284,7 @@ fn barriers_of(
 }
 
 /// Table identity follows what happened to the table; all else about a DDL is for those who repeat it.
-fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
+fn apply_effect(effect: &Effect, text: &[u8], seq: Seq, catalogue: &mut Catalogue) {
     match effect {
         // With IF NOT EXISTS it is logged also when the table stays as it is.
         Effect::CreateTable {
@@ -294,6 +294,7 @@ fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
         Effect::DropTable(name) | Effect::CreateTable { name, .. } => {
             catalogue.drop_table(name);
         }
+        Effect::AlterTable(name) if may_change_times(text) => catalogue.doubt_table(name, seq),
         Effect::Truncate(name) => {
             catalogue.truncate_table(name, seq);
         }
@@ -305,6 +306,13 @@ fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
         }
         _ => {}
     }
+}
+
+/// Whether a statement names TIME, DATETIME or TIMESTAMP anywhere: only then can it give a column
+/// of these types another length.
+fn may_change_times(text: &[u8]) -> bool {
+    text.windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"time"))
 }
 
 /// The start of a statement for a barrier's text: enough to recognise it, never a secret (the

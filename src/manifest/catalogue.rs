@@ -11,7 +11,7 @@ use super::document::{DOCUMENT_BYTES_MAX, Document, invalid};
 use super::segment::SegmentManifest;
 use crate::error::{Error, Result, Wrap};
 use crate::position::{Flavor, Seq};
-use crate::schema::{TableId, TableName, TableShape, TableVersion};
+use crate::schema::{Column, TableId, TableName, TableShape, TableVersion};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -165,7 +165,8 @@ impl Catalogue {
     /// first sight of a name and a version when the shape is new. A shape that was matched
     /// before (the same allocation) is found by its address.
     ///
-    /// Only what a table map says makes a new version. When raw table map or definition text
+    /// Only what a table map says makes a new version, and the declared type of a column whose
+    /// cells were of unknown length. When raw table map or definition text
     /// alone differ, the version stays as it was introduced.
     pub fn observe(&mut self, shape: &Arc<TableShape>, seq: Seq) -> Arc<TableVersion> {
         let address = Arc::as_ptr(shape) as usize;
@@ -173,7 +174,7 @@ impl Catalogue {
             return Arc::clone(version);
         }
         let version = match self.by_name(&shape.name).cloned() {
-            Some(current) if current.has_shape(shape) => current,
+            Some(current) if current.has_shape(shape) && !learns(&current, shape) => current,
             Some(current) => self.introduce(current.next(seq, TableShape::clone(shape))),
             None => {
                 let id = self.allocate(seq);
@@ -192,6 +193,15 @@ impl Catalogue {
         self.seen
             .insert(address, (Arc::clone(shape), Arc::clone(&version)));
         version
+    }
+
+    /// A statement may have changed what table maps do not show of this table: the fractions of
+    /// MariaDB's old temporal types. Until they are read again, its cells are of unknown length.
+    pub fn doubt_table(&mut self, name: &TableName, seq: Seq) {
+        let doubted = self.by_name(name).and_then(|current| current.in_doubt(seq));
+        if let Some(next) = doubted {
+            self.introduce(next);
+        }
     }
 
     /// DROP TABLE: the incarnation ends. `false` when the name is not known (nothing to end).
@@ -413,6 +423,13 @@ impl Catalogue {
         }
         Ok(())
     }
+}
+
+/// Whether a shape says how long the cells of a column are that were of unknown length.
+fn learns(current: &TableVersion, shape: &TableShape) -> bool {
+    let unknown = |c: &Column| c.is_of_unknown_length(current.flavor);
+    let mut pairs = current.columns.iter().zip(&shape.columns);
+    pairs.any(|(was, is)| unknown(was) && !unknown(is))
 }
 
 /// The shape of a version, ids and storage apart.

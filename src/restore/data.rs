@@ -8,10 +8,10 @@ use super::rows::{Fold, TableInput};
 use super::server::Target;
 use super::statements::{self, RowsStatement, StatementOptions};
 use super::table::{Epoch, PlannedTable};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
-use crate::schema::{TableId, TableVersion};
+use crate::schema::{Generated, TableId, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::SqlClient;
 use std::collections::BTreeMap;
@@ -200,7 +200,8 @@ impl Writer {
             }
         }
         let sent = folded.await;
-        let sent = sent.map_err(|e| Error::internal("fold table").source(e))??;
+        let sent = sent.map_err(|e| Error::internal("fold table").source(e))?;
+        let sent = sent.map_err(|e| named_virtuals(e, work))?;
         if open_bytes > 0 {
             commit(client, &table.table_id, is_last.then_some(&now)).await?;
         }
@@ -245,6 +246,21 @@ impl Writer {
                 .hint("the target's error log says more; put it right, then restore with --resume")
         })
     }
+}
+
+/// Without a key a row is found by all that is logged of it: virtual columns that show local time
+/// are another value in each session's time zone.
+fn named_virtuals(error: Error, work: &Work) -> Error {
+    let columns = work.version.columns.iter();
+    let virtuals = columns.filter(|c| c.generated == Some(Generated::Virtual));
+    let names: Vec<&str> = virtuals.map(|c| c.name.as_str()).collect();
+    if names.is_empty() || !work.version.key.is_empty() || error.kind() != ErrorKind::Corrupt {
+        return error;
+    }
+    error.field("virtual_columns", names.join(", ")).hint(
+        "a virtual column that shows a TIMESTAMP as local time differs by session: give the table \
+         a primary key and take a new base",
+    )
 }
 
 /// Commits the open transaction with the progress of its table in it.

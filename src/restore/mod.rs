@@ -27,6 +27,7 @@ mod table;
 mod target;
 mod verify;
 mod xa;
+mod zone;
 
 pub use cut::{Cut, CutTransaction};
 pub use derived::{DerivedChange, derived_changes};

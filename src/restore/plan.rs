@@ -18,7 +18,7 @@ use crate::manifest::{BaseManifest, MarkKind, SegmentManifest};
 use crate::position::{Flavor, Seq};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName, TableVersion};
-use crate::source::SchemaObject;
+use crate::source::{SYSTEM_ZONE_RULE, SchemaObject};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,6 +129,7 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
     let first = tables.iter().map(|t| t.exact_from_seq).min();
     let first = first.unwrap_or(input.base.seq);
     refuse_gaps(&input, first)?;
+    let source = source(&input);
     let files = tables
         .iter()
         .map(|t| (t.base_files.len() + t.change_files.len()) as u64);
@@ -161,8 +162,23 @@ pub(super) fn decide(mut input: PlanInput<'_>) -> Result<RestorePlan> {
         cut: input.cut,
         notes: Vec::new(),
         objects: input.objects,
-        source: input.base.source.clone(),
+        source,
     })
+}
+
+/// What was recorded of the source at the base; without the rule of its `SYSTEM` time zone where
+/// its host was in another zone later.
+fn source(input: &PlanInput<'_>) -> serde_json::Value {
+    let mut source = input.base.source.clone();
+    let rule = |source: &serde_json::Value| source.get("settings")?.get(SYSTEM_ZONE_RULE).cloned();
+    let first = rule(&source);
+    let mut segments = input.segments.iter();
+    if segments.any(|segment| rule(&segment.source) != first)
+        && let Some(settings) = source.get_mut("settings").and_then(|s| s.as_object_mut())
+    {
+        settings.remove(SYSTEM_ZONE_RULE);
+    }
+    source
 }
 
 fn version(input: &PlanInput<'_>, id: &TableId, number: u32) -> Result<Arc<TableVersion>> {

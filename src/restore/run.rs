@@ -68,8 +68,8 @@ impl<'a> Restore<'a> {
     ) -> Result<RestoreReport> {
         let unfinished = self.unfinished(client, timeline).await?;
         let plan = self.plan(timeline, unfinished.as_ref()).await?;
-        let zone = target.take_time_zone(client, &plan.source, &mut self.notes);
-        zone.await?;
+        let zones = target.take_time_zones(client, &plan.source, &mut self.notes);
+        zones.await?;
         let objects = Objects::choose(&plan, &self.options.filter);
         refuse_undefined(&plan, &objects)?;
         let state = match unfinished {

@@ -1,5 +1,6 @@
 //! The target server: whether it fits, and sessions on it.
 
+use super::zone::Zones;
 use crate::binlog::write::{Stamp, binlog_statement, format_description};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
@@ -26,8 +27,8 @@ pub(super) struct Target {
     events_held: Arc<AtomicBool>,
     /// Whether sessions may keep out of the binlog.
     pub(super) quiet: bool,
-    /// Time zone in which the source ran statements that do not say theirs.
-    time_zone: String,
+    /// Time zones of the source.
+    zones: Zones,
     /// Statements that set every session's neutral state.
     session: Vec<String>,
 }
@@ -83,7 +84,7 @@ impl Target {
             packet: Arc::new(Packet::new(packet.unwrap_or(4 << 20))),
             events_held: Arc::default(),
             quiet: false,
-            time_zone: "+00:00".to_owned(),
+            zones: Zones::default(),
             session: neutral_session(flavor),
         };
         for statement in &target.session {
@@ -105,29 +106,29 @@ impl Target {
         Ok((target, client))
     }
 
-    /// Takes the time zone in which the source computed stored generated columns: MySQL computes
-    /// them again.
+    /// Takes the time zones of the source: MySQL computes stored generated columns again, and
+    /// statements are run again in the zone they ran in.
     ///
     /// # Errors
-    /// Those of the connection.
-    pub(super) async fn take_time_zone(
+    /// As [`Zones::find`].
+    pub(super) async fn take_time_zones(
         &mut self,
         client: &mut SqlClient,
         source: &serde_json::Value,
         notes: &mut Vec<String>,
     ) -> Result<()> {
-        let zone = source_time_zone(source);
-        let statement = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
-        match client.exec(&statement).await {
-            Ok(()) => {
+        self.zones = Zones::find(client, source).await?;
+        match &self.zones.default {
+            Some(zone) => {
+                let statement = format!("SET SESSION time_zone = '{}'", zone.replace('\'', "''"));
+                client.exec(&statement).await?;
                 self.session.push(statement);
-                self.time_zone = zone;
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-            Err(_) => notes.push(format!(
-                "the target does not know the source's time zone {zone}: generated columns were \
-                 computed in UTC"
-            )),
+            None => notes.push(
+                "the target does not have the source's time zone: generated columns were computed \
+                 in UTC"
+                    .to_owned(),
+            ),
         }
         Ok(())
     }
@@ -209,9 +210,9 @@ impl Target {
         left
     }
 
-    /// Time zone in which the source ran statements that do not say theirs.
-    pub(super) fn source_time_zone(&self) -> &str {
-        &self.time_zone
+    /// Time zones of the source.
+    pub(super) fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     /// Another session for ordinary SQL, in the same state.
@@ -285,24 +286,6 @@ fn neutral_session(flavor: Flavor) -> Vec<String> {
         ],
     });
     list.into_iter().map(str::to_owned).collect()
-}
-
-/// Time zone in which the source computed stored generated columns.
-fn source_time_zone(source: &serde_json::Value) -> String {
-    let setting = |name: &str| {
-        let value = source
-            .get("settings")
-            .and_then(|settings| settings.get(name));
-        value.and_then(serde_json::Value::as_str).map(str::to_owned)
-    };
-    let zone = match setting("time_zone").as_deref() {
-        Some("SYSTEM") => setting("system_time_zone"),
-        other => other.map(str::to_owned),
-    };
-    match zone.as_deref() {
-        None | Some("UTC" | "Etc/UTC" | "GMT" | "") => "+00:00".to_owned(),
-        Some(zone) => zone.to_owned(),
-    }
 }
 
 async fn refuse_triggers(client: &mut SqlClient) -> Result<()> {

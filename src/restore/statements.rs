@@ -61,7 +61,7 @@ pub(super) fn send(
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
-    let canonical = Canonicalizer::new(Arc::clone(&plan));
+    let canonical = Canonicalizer::of_stored(Arc::clone(&plan));
     let mut cells = Vec::new();
     let mut hash = |image: &[u8]| {
         plan.layout().split(image, &mut cells)?;

@@ -173,6 +173,18 @@ fn shape_on_target(found: &CatalogueTable, flavor: Flavor) -> Arc<TableVersion> 
     Arc::new(TableVersion::first(id, Seq(0), flavor, found.shape.clone()))
 }
 
+/// A version with the generated columns that the table has on the target: no table map says which
+/// columns are generated, and what the log knew of them may be from before.
+fn generated_as(version: &Arc<TableVersion>, found: &CatalogueTable) -> Arc<TableVersion> {
+    let mut version = TableVersion::clone(version);
+    for column in &mut version.columns {
+        let mut columns = found.shape.columns.iter();
+        let same = columns.find(|c| c.name == column.name);
+        column.generated = same.and_then(|c| c.generated);
+    }
+    Arc::new(version)
+}
+
 type Queue = Arc<Mutex<Vec<(usize, Arc<TableVersion>, CatalogueTable)>>>;
 
 async fn read_all(
@@ -203,7 +215,7 @@ async fn read_back(
     found: &CatalogueTable,
     compute: &Compute,
 ) -> Result<Fingerprint> {
-    let plan = Arc::new(TablePlan::compile(Arc::clone(version))?);
+    let plan = Arc::new(TablePlan::compile(generated_as(version, found))?);
     let start = (plan, Fingerprint::default());
     let each = |(plan, mut sum): (Arc<TablePlan>, Fingerprint), batch: RowBatch| {
         sum.merge(&fingerprint(&plan, &batch)?);
@@ -237,7 +249,7 @@ async fn read_batches<S: Send + 'static>(
 }
 
 fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {
-    let canonical = Canonicalizer::new(Arc::clone(plan));
+    let canonical = Canonicalizer::of_stored(Arc::clone(plan));
     let (mut sum, mut cells, mut start) = (Fingerprint::default(), Vec::new(), 0);
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);

@@ -157,6 +157,19 @@ impl Column {
             && self.visible == other.visible
     }
 
+    /// Whether it is not known how long its cells are: MariaDB's temporal types of before 5.6 have
+    /// the same codes with and without fractions (`mysql56_temporal_format=OFF`), and no metadata.
+    /// The declared type says that there are none, where it is known.
+    #[must_use]
+    pub fn is_of_unknown_length(&self, flavor: Flavor) -> bool {
+        let is_old = matches!(
+            self.wire_type,
+            wire::TIME | wire::DATETIME | wire::TIMESTAMP
+        );
+        let declared = self.declared.as_deref();
+        is_old && flavor == Flavor::MariaDb && declared.is_none_or(|d| d.contains('('))
+    }
+
     /// The version 1 writer's choice of storage for this column (format document, "MySQL ->
     /// Parquet").
     #[must_use]

@@ -128,6 +128,32 @@ impl TableVersion {
                 .all(|(a, b)| a.same_shape(b))
     }
 
+    /// The first column of which it is not known how long its cells are, see
+    /// [`Column::is_of_unknown_length`].
+    #[must_use]
+    pub fn column_of_unknown_length(&self) -> Option<&Column> {
+        let mut columns = self.columns.iter();
+        columns.find(|column| column.is_of_unknown_length(self.flavor))
+    }
+
+    /// The next version of the same table after a statement that may have given old temporal
+    /// columns another declared type, which no table map shows. `None` where it has none.
+    #[must_use]
+    pub fn in_doubt(&self, since: Seq) -> Option<TableVersion> {
+        let mut next = self.clone();
+        let mut is_other = false;
+        for column in &mut next.columns {
+            let declared = column.declared.take();
+            match column.is_of_unknown_length(self.flavor) {
+                true => is_other |= declared.is_some(),
+                false => column.declared = declared,
+            }
+        }
+        next.version += 1;
+        next.since = since;
+        is_other.then_some(next)
+    }
+
     /// The column with a field id.
     #[must_use]
     pub fn column_by_field(&self, field_id: i32) -> Option<&Column> {

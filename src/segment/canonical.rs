@@ -22,6 +22,7 @@
 use super::raw::put_uvarint;
 use super::{CellCodec, Scratch, TablePlan, Value};
 use crate::error::{Error, Result};
+use crate::schema::Generated;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,13 +34,35 @@ pub const ROW_HASH: &str = "xxh3-128/1";
 #[derive(Clone, Debug)]
 pub struct Canonicalizer {
     plan: Arc<TablePlan>,
+    /// Whether virtual generated columns are left out.
+    stored_only: bool,
 }
 
 impl Canonicalizer {
     /// For images of this plan's table version.
     #[must_use]
     pub fn new(plan: Arc<TablePlan>) -> Canonicalizer {
-        Canonicalizer { plan }
+        Canonicalizer {
+            plan,
+            stored_only: false,
+        }
+    }
+
+    /// As [`new`](Self::new), without the virtual generated columns of the version: they are
+    /// computed whenever they are read, some of them by the time zone of the session, so that two
+    /// reads of one row may differ. For comparing what two servers store.
+    #[must_use]
+    pub fn of_stored(plan: Arc<TablePlan>) -> Canonicalizer {
+        Canonicalizer {
+            plan,
+            stored_only: true,
+        }
+    }
+
+    fn leaves_out(&self, index: usize) -> bool {
+        let column = self.plan.version().columns.get(index);
+        let is_virtual = column.is_some_and(|c| c.generated == Some(Generated::Virtual));
+        self.plan.is_hidden(index) || self.stored_only && is_virtual
     }
 
     /// Appends the canonical row of an image to `out`; `cells` as given by
@@ -54,7 +77,7 @@ impl Canonicalizer {
         }
         let mut scratch = Scratch::default();
         for (index, (codec, cell)) in codecs.iter().zip(cells).enumerate() {
-            if self.plan.is_hidden(index) {
+            if self.leaves_out(index) {
                 continue;
             }
             match cell {

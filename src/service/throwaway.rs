@@ -111,6 +111,7 @@ impl ThrowawayServer {
     fn launch(&mut self, extra: Option<&str>) -> Result<()> {
         let mut command = Command::new(&self.package.server);
         command.args(self.arguments()).args(extra);
+        command.envs(self.spec.environment.iter().map(|(n, v)| (n, v)));
         let process = Process::spawn(command, self.home.path())?;
         self.process = Some(process.wait_ready(&self.socket(), &self.error_log())?);
         Ok(())

@@ -10,6 +10,7 @@ mod table;
 mod xa;
 
 use crate::base::{BaseFile, views, write_files};
+use crate::change::ImageLayout;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     BaseManifest, BaseOrigin, BaseTable, Catalogue, Repository, SequenceState, StoredManifest,
@@ -428,6 +429,9 @@ fn known(
         let name = table.shape.name.clone();
         match catalogue.by_name(&name) {
             Some(version) if version.has_shape(&table.shape) => {
+                // The log may not know yet what the source says of its columns.
+                let layout = ImageLayout::new(&table.shape.columns);
+                layout.map_err(|e| e.field("table", &name))?;
                 let version = Arc::clone(version);
                 known.push((table, version));
             }

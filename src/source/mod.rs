@@ -26,6 +26,7 @@ mod sql;
 mod stream;
 mod tls;
 mod wire;
+mod zone;
 
 pub use catalogue::{
     CatalogueTable, SYSTEM_DATABASES, TableKind, read_catalogue, read_catalogue_table,
@@ -47,3 +48,4 @@ pub use snapshot::{
 };
 pub use sql::{SessionNames, SqlClient, SqlSession, sql_error};
 pub use stream::{EventStream, Packet, SILENT_START};
+pub use zone::{SYSTEM_ZONE_RULE, zone_rule};

@@ -2,7 +2,7 @@
 
 use super::classify::statement_error;
 use super::tls::system_roots;
-use super::{ClockOffset, Endpoint, SourceIdentity, SslMode};
+use super::{ClockOffset, Endpoint, SYSTEM_ZONE_RULE, SourceIdentity, SslMode, zone_rule};
 use crate::error::{Error, Result};
 use crate::position::Flavor;
 use bytes::Bytes;
@@ -156,13 +156,16 @@ impl SqlClient {
         Ok(rows.into_iter().map(cells).collect())
     }
 
-    /// Who the server is, read on this connection.
+    /// Who the server is, read on this connection, which is left in the time zone `+00:00`.
     ///
     /// # Errors
     /// As [`sql_error`] sorts them, and `Incompatible` for an answer that makes no sense.
     pub async fn identity(&mut self) -> Result<SourceIdentity> {
         let rows = self.query_rows(&SourceIdentity::statement()).await?;
-        SourceIdentity::from_rows(self.flavor(), &self.version, &rows)
+        let mut identity = SourceIdentity::from_rows(self.flavor(), &self.version, &rows)?;
+        let rule = zone_rule(self, "SYSTEM").await?;
+        identity.settings.insert(SYSTEM_ZONE_RULE.to_owned(), rule);
+        Ok(identity)
     }
 
     /// The server's clock minus ours; `now_us` is our clock.

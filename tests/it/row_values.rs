@@ -249,10 +249,11 @@ async fn fill(conn: &mut Conn, index: usize, Case(definition, _, values): &Case)
     }
 }
 
-type Logged = BTreeMap<String, (Arc<TableShape>, Vec<Vec<u8>>)>;
+/// Shape and row images by table name.
+pub(crate) type Logged = BTreeMap<String, (Arc<TableShape>, Vec<Vec<u8>>)>;
 
 /// All row images of the server's binlogs by table; one image a row here.
-async fn images(data_dir: &std::path::Path, conn: &mut Conn, flavor: Flavor) -> Logged {
+pub(crate) async fn images(data_dir: &std::path::Path, conn: &mut Conn, flavor: Flavor) -> Logged {
     exec(conn, "FLUSH BINARY LOGS").await;
     let mut logged = Logged::new();
     let files: Vec<mysql_async::Row> = query(conn, "SHOW BINARY LOGS").await;
@@ -278,7 +279,7 @@ async fn images(data_dir: &std::path::Path, conn: &mut Conn, flavor: Flavor) -> 
     logged
 }
 
-async fn plan_of(conn: &mut Conn, flavor: Flavor, shape: &TableShape) -> Arc<TablePlan> {
+pub(crate) async fn plan_of(conn: &mut Conn, flavor: Flavor, shape: &TableShape) -> Arc<TablePlan> {
     let mut shape = shape.clone();
     for column in &mut shape.columns {
         let declared = format!(

@@ -26,7 +26,7 @@ mod number;
 mod parse;
 mod temporal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod tree;
 mod typed;

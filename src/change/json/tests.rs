@@ -86,6 +86,11 @@ fn document(scalar: impl Strategy<Value = JsonTree> + 'static) -> impl Strategy<
     })
 }
 
+/// Documents of every type that a server can store.
+pub(crate) fn any_document() -> BoxedStrategy<JsonTree> {
+    document(any_scalar()).boxed()
+}
+
 /// The server's own way: small format first, everything again in the large one on overflow.
 fn serialize_like_the_server(tree: &JsonTree) -> Vec<u8> {
     fn value(tree: &JsonTree, small_parent: bool, out: &mut Vec<u8>) -> Option<u8> {

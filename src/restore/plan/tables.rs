@@ -113,7 +113,8 @@ fn change_files<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a FileEn
     files.filter(|file| file.seq_first <= input.cut.seq)
 }
 
-/// First rows of every table id that the base does not have. A table whose rows are all older
+/// First rows of every table id that the base does not have, rows that only a barrier tells of
+/// included: without them a table that has nothing else would be restored as an empty one. A table whose rows are all older
 /// than the base had ended before it, for a table with prepared rows is there until they are
 /// decided; rows that are prepared later show that it was there, whatever becomes of them.
 fn sights(input: &PlanInput<'_>) -> Result<Vec<Sight>> {
@@ -128,21 +129,38 @@ fn sights(input: &PlanInput<'_>) -> Result<Vec<Sight>> {
             continue;
         }
         let record = version(input, id, number)?;
-        let sight = Sight {
-            seq: file.seq_first.max(input.base.seq.next()),
-            id: id.clone(),
-            name: record.name.clone(),
-        };
-        first
-            .entry(id.clone())
-            .and_modify(|known| {
-                if sight.seq < known.seq {
-                    known.clone_from(&sight);
-                }
-            })
-            .or_insert(sight);
+        let seq = file.seq_first.max(input.base.seq.next());
+        see(&mut first, id, seq, &record.name);
+    }
+    for barrier in input.segments.iter().flat_map(|segment| &segment.barriers) {
+        let Some(id) = &barrier.table else { continue };
+        let in_base = input.base.tables.iter().any(|t| t.table_id == *id);
+        let is_after = barrier.seq > input.base.seq && barrier.seq <= input.cut.seq;
+        if in_base || !is_after || !barrier.stops() {
+            continue;
+        }
+        let versions = input
+            .versions
+            .range((id.clone(), 0)..=(id.clone(), u32::MAX));
+        let mut then = versions.map(|(_, version)| version);
+        if let Some(record) = then.rfind(|version| version.since <= barrier.seq) {
+            see(&mut first, id, barrier.seq, &record.name);
+        }
     }
     Ok(first.into_values().collect())
+}
+
+fn see(first: &mut BTreeMap<TableId, Sight>, id: &TableId, seq: Seq, name: &TableName) {
+    let sight = Sight {
+        seq,
+        id: id.clone(),
+        name: name.clone(),
+    };
+    match first.get_mut(id) {
+        Some(known) if known.seq <= seq => {}
+        Some(known) => *known = sight,
+        None => drop(first.insert(id.clone(), sight)),
+    }
 }
 
 /// What is needed of each table for those that are wanted.

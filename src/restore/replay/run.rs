@@ -12,11 +12,11 @@ use crate::restore::progress::TableProgress;
 use crate::restore::rows::Fold;
 use crate::restore::table::{Epoch, PlannedTable, has_shape_of};
 use crate::restore::verify::{Expected, Holding, Reader};
-use crate::schema::{TableId, TableName, TableVersion};
+use crate::schema::{Generated, TableId, TableName, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything a replay needs, and what it has learnt of the target's tables.
@@ -135,7 +135,7 @@ impl Replay<'_> {
         &self,
         done: &BTreeMap<TableId, TableProgress>,
     ) -> Result<Vec<Work>> {
-        let counters = self.counters().await?;
+        let columns = self.columns().await?;
         let mut all = Vec::new();
         for (place, table) in self.plan.tables.iter().enumerate() {
             let Some(epoch) = table.epochs.last().filter(|e| e.load_at.is_none()) else {
@@ -145,7 +145,7 @@ impl Replay<'_> {
             if self.refolds(place, number).is_some() {
                 continue;
             }
-            let work = self.work((place, number), (table, epoch), &counters)?;
+            let work = self.work((place, number), (table, epoch), &columns)?;
             all.extend(work.map(|mut work| {
                 if let Some(progress) = done.get(&table.table_id) {
                     work.progress = *progress;
@@ -161,7 +161,7 @@ impl Replay<'_> {
         &self,
         (place, number): (usize, usize),
         (table, epoch): (&PlannedTable, &Epoch),
-        counters: &BTreeMap<TableName, String>,
+        columns: &SpecialColumns,
     ) -> Result<Option<Work>> {
         let Some(logged) = &epoch.version else {
             return Ok(None);
@@ -174,6 +174,7 @@ impl Replay<'_> {
         if !has_shape_of(&version, logged) {
             return Err(other_shape(&version, logged));
         }
+        let version = columns.with_virtual(version);
         let before = holding.map(|holding| holding.fingerprint);
         let cascades = self.plan.cascades.get(&(table.table_id.clone(), number));
         let fold = cascades.map(|cascades| Arc::clone(cascades) as Arc<dyn Fold>);
@@ -187,7 +188,7 @@ impl Replay<'_> {
                 before,
                 ..TableProgress::default()
             },
-            counter: counters.get(&epoch.name).map(|column| Counter {
+            counter: columns.counters.get(&epoch.name).map(|column| Counter {
                 column: column.clone(),
                 next: self.next_id(place, table),
             }),
@@ -208,7 +209,7 @@ impl Replay<'_> {
         &self,
         (place, cascades): (usize, &Arc<TableCascades>),
         (table, epoch): (&PlannedTable, &Epoch),
-        counters: &BTreeMap<TableName, String>,
+        columns: &SpecialColumns,
     ) -> Result<Work> {
         let holding = self.holdings.get(&place).ok_or_else(|| {
             Error::internal("replay ddl: nothing is known of a table").field("table", &epoch.name)
@@ -221,6 +222,7 @@ impl Replay<'_> {
         {
             return Err(other_shape(&version, logged));
         }
+        let version = columns.with_virtual(version);
         let found = found_rows(&self.reader, &epoch.name, &version, epoch.after).await?;
         let rows: Vec<u64> = found.iter().map(|file| file.rows).collect();
         let whole = Epoch {
@@ -238,7 +240,7 @@ impl Replay<'_> {
                 before: Some(holding.fingerprint),
                 ..TableProgress::default()
             },
-            counter: counters.get(&epoch.name).map(|column| Counter {
+            counter: columns.counters.get(&epoch.name).map(|column| Counter {
                 column: column.clone(),
                 next: self.next_id(place, table),
             }),
@@ -264,7 +266,7 @@ impl Replay<'_> {
         if tables.is_empty() {
             return Ok(());
         }
-        let counters = self.counters().await?;
+        let counters = self.columns().await?.counters;
         for (name, next) in tables {
             if counters.contains_key(name) {
                 let name = name.quoted();
@@ -280,7 +282,7 @@ impl Replay<'_> {
         if loads.is_empty() {
             return Ok(());
         }
-        let counters = self.counters().await?;
+        let columns = self.columns().await?;
         let mut works = Vec::new();
         let mut places = BTreeMap::new();
         for &(place, number) in loads {
@@ -290,8 +292,8 @@ impl Replay<'_> {
                 return Err(Error::internal("replay ddl: an epoch is not in the plan"));
             };
             let work = match self.refolds(place, number) {
-                Some(cascades) => Some(self.refold((place, cascades), of, &counters).await?),
-                None => self.work((place, number), of, &counters)?,
+                Some(cascades) => Some(self.refold((place, cascades), of, &columns).await?),
+                None => self.work((place, number), of, &columns)?,
             };
             let (table, _) = of;
             if let Some(work) = work {
@@ -352,7 +354,7 @@ impl Replay<'_> {
         let around = Surroundings {
             flavor: self.plan.flavor,
             source: &self.plan.source,
-            time_zone: self.writer.target.source_time_zone(),
+            zones: self.writer.target.zones(),
             collations,
         };
         session.exec("SET NAMES utf8mb4").await?;
@@ -381,19 +383,49 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// AUTO_INCREMENT columns of the target by table.
-    async fn counters(&self) -> Result<BTreeMap<TableName, String>> {
+    /// What the target has besides ordinary columns.
+    async fn columns(&self) -> Result<SpecialColumns> {
         let mut client = self.writer.target.connect().await?;
-        let sql = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
-                   WHERE extra LIKE '%auto_increment%'";
+        let sql = "SELECT table_schema, table_name, column_name, extra FROM \
+                   information_schema.columns WHERE extra LIKE '%auto_increment%' \
+                   OR extra LIKE '%VIRTUAL GENERATED%'";
         let rows = client.query_rows(sql).await?;
         client.close().await;
         let text = SqlClient::text;
-        let named = rows.iter().filter_map(|row| match row.as_slice() {
-            [db, table, column] => Some((TableName::new(text(db), text(table)), text(column))),
-            _ => None,
-        });
-        Ok(named.collect())
+        let mut found = SpecialColumns::default();
+        for row in &rows {
+            let [db, table, column, extra] = row.as_slice() else {
+                continue;
+            };
+            let (table, column) = (TableName::new(text(db), text(table)), text(column));
+            match text(extra).contains("auto_increment") {
+                true => drop(found.counters.insert(table, column)),
+                false => drop(found.virtuals.insert((table, column))),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Columns of the target that no row image tells apart from others.
+#[derive(Debug, Default)]
+struct SpecialColumns {
+    /// AUTO_INCREMENT columns by table.
+    counters: BTreeMap<TableName, String>,
+    /// Virtual generated columns.
+    virtuals: BTreeSet<(TableName, String)>,
+}
+
+impl SpecialColumns {
+    /// A version that stands on the target, with what is virtual there.
+    fn with_virtual(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
+        let mut version = TableVersion::clone(&version);
+        for column in &mut version.columns {
+            let name = (version.name.clone(), column.name.clone());
+            let is_virtual = self.virtuals.contains(&name);
+            column.generated = is_virtual.then_some(Generated::Virtual);
+        }
+        Arc::new(version)
     }
 }
 

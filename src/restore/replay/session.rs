@@ -7,6 +7,7 @@ use super::Ddl;
 use crate::binlog::query::status_vars;
 use crate::error::{Error, Result};
 use crate::position::Flavor;
+use crate::restore::zone::Zones;
 use crate::schema::quote_identifier;
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) flavor: Flavor,
     /// Version and settings of the source.
     pub(super) source: &'a serde_json::Value,
-    /// The source's time zone.
-    pub(super) time_zone: &'a str,
+    /// The source's time zones.
+    pub(super) zones: &'a Zones,
     /// Collations of the target by id: name, and name of the character set.
     pub(super) collations: &'a BTreeMap<u16, (String, String)>,
 }
@@ -59,11 +60,7 @@ pub(super) fn statements(ddl: &Ddl, around: Surroundings<'_>) -> Result<Vec<Set>
         false,
         format!("SET sql_mode={}", vars.sql_mode.unwrap_or(0)),
     );
-    let zone = match vars.time_zone.map(String::from_utf8_lossy) {
-        None => around.time_zone.to_owned(),
-        Some(zone) if zone == "SYSTEM" => around.time_zone.to_owned(),
-        Some(zone) => zone.into_owned(),
-    };
+    let zone = zone(ddl, vars.time_zone, around.zones)?;
     set(false, format!("SET time_zone={}", text(&zone)));
     let locale = vars.lc_time_names.unwrap_or(0);
     set(false, format!("SET lc_time_names={locale}"));
@@ -134,6 +131,28 @@ pub(super) fn statements(ddl: &Ddl, around: Surroundings<'_>) -> Result<Vec<Set>
         );
     }
     Ok(sets)
+}
+
+/// The zone a statement ran in. The source logs it only with statements that looked at it.
+fn zone(ddl: &Ddl, logged: Option<&[u8]>, zones: &Zones) -> Result<String> {
+    let utc = || "+00:00".to_owned();
+    match logged.map(String::from_utf8_lossy) {
+        None => Ok(zones.default.clone().unwrap_or_else(utc)),
+        Some(zone) if zone != "SYSTEM" => Ok(zone.into_owned()),
+        Some(_) => zones.system.clone().ok_or_else(|| {
+            ddl.name(
+                Error::incompatible(
+                    "replay ddl: it ran in the time zone of the source's host, which the target's \
+                     host does not have",
+                )
+                .hint(
+                    "run the target in that time zone (TZ in the environment of the server), then \
+                     restore with --resume; if the source's host changed its zone, restore from a \
+                     base taken after that",
+                ),
+            )
+        }),
+    }
 }
 
 /// `charset=collation,...` of MariaDB's pairs of ids.

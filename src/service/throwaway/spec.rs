@@ -21,6 +21,8 @@ pub struct ServerSpec {
     /// Options that count at initialisation, too (`--lower-case-table-names=1`,
     /// `--innodb-page-size=..`). Starting is slower with them: no template can be copied.
     pub init_options: Vec<String>,
+    /// Environment of the server process, `TZ` for example.
+    pub environment: Vec<(String, String)>,
     /// Certificates that name 127.0.0.1 and localhost, under a CA of their own. Without it MySQL
     /// serves TLS with generated certificates that name no host, MariaDB 10.11 no TLS.
     pub tls: bool,
@@ -35,6 +37,7 @@ impl ServerSpec {
             package: None,
             options: Vec::new(),
             init_options: Vec::new(),
+            environment: Vec::new(),
             tls: false,
         }
     }
@@ -50,6 +53,13 @@ impl ServerSpec {
     #[must_use]
     pub fn init_option(mut self, option: impl Into<String>) -> Self {
         self.init_options.push(option.into());
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 

@@ -40,7 +40,6 @@ pub(super) fn binlog(server: &Server, lines: &mut Lines) {
         ("binlog_format", "ROW", true),
         ("binlog_row_image", "FULL", true),
         ("binlog_row_metadata", "FULL", false),
-        ("binlog_row_value_options", "", true),
         ("binlog_checksum", "CRC32", false),
     ] {
         let fix = server.set(name, &format!("'{wanted}'"));
@@ -57,17 +56,35 @@ pub(super) fn binlog(server: &Server, lines: &mut Lines) {
         lines.judge(met, Severity::Blocker, "server_id", found, "not 0", fix);
     }
     gtids(server, lines);
-    for name in ["binlog_transaction_compression", "log_bin_compress"] {
+    costs(server, lines);
+    retention(server, lines);
+}
+
+/// Settings that are followed exactly and cost capture some time.
+fn costs(server: &Server, lines: &mut Lines) {
+    let unpack = "any: compressed events cost capture time to unpack";
+    let apply = "any: differences of JSON documents are applied to the row before, and cost \
+                 capture time";
+    for (name, usual, wanted) in [
+        ("binlog_transaction_compression", "OFF", unpack),
+        ("log_bin_compress", "OFF", unpack),
+        ("binlog_row_value_options", "", apply),
+    ] {
         if let Some(found) = server.variable(name) {
-            let severity = match found {
-                "OFF" => Severity::Ok,
-                _ => Severity::Info,
+            let severity = match found == usual {
+                true => Severity::Ok,
+                false => Severity::Info,
             };
-            let wanted = "any: compressed events cost capture time to unpack";
-            lines.add(severity, name, found, wanted, None);
+            lines.add(severity, name, shown(found), wanted, None);
         }
     }
-    retention(server, lines);
+}
+
+fn shown(value: &str) -> String {
+    match value {
+        "" => "empty".to_owned(),
+        value => value.to_owned(),
+    }
 }
 
 /// Without GTIDs capture resumes by file and offset, which a failover does not survive.
@@ -103,10 +120,6 @@ fn setting(
 ) {
     let Some(found) = server.variable(name) else {
         return;
-    };
-    let shown = |value: &str| match value {
-        "" => "empty".to_owned(),
-        value => value.to_owned(),
     };
     let met = found.eq_ignore_ascii_case(wanted);
     lines.judge(met, severity, name, shown(found), shown(wanted), fix);

@@ -38,7 +38,11 @@ pub(super) async fn check(client: &mut SqlClient, lines: &mut Lines) -> Result<(
     let engines: HashSet<String> = engines.iter().map(|row| text(row, 0)).collect();
     let keyed: HashSet<TableName> = keyed.iter().map(|row| name(row)).collect();
 
-    let unsafe_engine = |row: &&Vec<Option<Bytes>>| !engines.contains(&text(row, 2));
+    elsewhere(&tables, lines);
+    let unsafe_engine = |row: &&Vec<Option<Bytes>>| {
+        let engine = text(row, 2);
+        !engines.contains(&engine) && !is_elsewhere(&engine)
+    };
     let unsafe_tables: Vec<_> = tables.iter().filter(unsafe_engine).collect();
     let fixes = unsafe_tables
         .iter()
@@ -73,6 +77,43 @@ pub(super) async fn check(client: &mut SqlClient, lines: &mut Lines) -> Result<(
     Ok(())
 }
 
+/// Engines whose tables are only a view of rows that are somewhere else, or nowhere: other tables
+/// (MERGE), files (CONNECT), other servers (FEDERATED, SPIDER, S3), memory that a restart empties
+/// without a row event (MEMORY), nothing at all (BLACKHOLE).
+const ELSEWHERE: &[&str] = &[
+    "BLACKHOLE",
+    "CONNECT",
+    "FEDERATED",
+    "MEMORY",
+    "MRG_MyISAM",
+    "S3",
+    "SPHINX",
+    "SPIDER",
+];
+
+fn is_elsewhere(engine: &str) -> bool {
+    ELSEWHERE.iter().any(|e| e.eq_ignore_ascii_case(engine))
+}
+
+/// Such tables are named apart: another engine is no remedy for most of them.
+fn elsewhere(tables: &[Vec<Option<Bytes>>], lines: &mut Lines) {
+    let found: Vec<String> = tables
+        .iter()
+        .filter(|row| is_elsewhere(&text(row, 2)))
+        .map(|row| format!("{} ({})", name(row), text(row, 2)))
+        .collect();
+    lines.judge(
+        found.is_empty(),
+        Severity::Warn,
+        "tables_elsewhere",
+        listed(found.into_iter()),
+        "none: their rows are in other tables, files or servers, or vanish without a row event, so \
+         that what is restored of them is not exact",
+        "leave these tables out of restores (--table), or ALTER TABLE ... ENGINE=InnoDB where the \
+         rows are their own",
+    );
+}
+
 /// Columns only MariaDB has and whose changes cannot be captured (seen on 10.11).
 async fn mariadb_columns(client: &mut SqlClient, lines: &mut Lines) -> Result<()> {
     let of_users = user_databases();
@@ -89,7 +130,8 @@ async fn mariadb_columns(client: &mut SqlClient, lines: &mut Lines) -> Result<()
             "COLUMN_TYPE LIKE '%(%) /* mariadb-5.3 */'",
             Severity::Blocker,
             "columns_old_temporal",
-            "none: the binlog does not say how long these are, so that capture would stop",
+            "none: the binlog does not say how long these are, so that their rows can be neither captured nor \
+             taken into a base",
             "SET GLOBAL mysql56_temporal_format = ON, then ALTER TABLE ... FORCE on each",
         ),
     ] {

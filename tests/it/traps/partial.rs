@@ -136,3 +136,33 @@ async fn refused_until_a_base(flavor: Flavor, thins: impl Iterator<Item = Thin>)
         setup.drop_on_target(&["d"]).await;
     }
 }
+
+/// A table that is younger than the base and has nothing in the log but what cannot be decoded:
+/// it is no empty table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_young_table_of_undecoded_rows_is_never_restored_as_empty() {
+    for flavor in crate::support::server::FLAVORS {
+        let setup = Setup::new(flavor, &[]).await;
+        let mut conn = setup.source.conn().await;
+        exec(&mut conn, "CREATE DATABASE d").await;
+        let url = setup.source.account_url();
+        let flags = ["--seal-interval-ms", "500"];
+        let mut args = vec!["run", "--source", &url, "--repo", &setup.repo];
+        args.extend(flags);
+        let service = cli::spawn(&args);
+        setup.wait_for_base().await;
+        exec(
+            &mut conn,
+            "CREATE TABLE d.young (id INT PRIMARY KEY, v INT DEFAULT 3)",
+        )
+        .await;
+        // The catalogue is read again after the statement, with the next seal.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        let minimal = "SET binlog_row_image=MINIMAL";
+        exec_all(&mut conn, &[minimal, "INSERT INTO d.young (id) VALUES (1)"]).await;
+        service.terminate();
+        setup.capture();
+        let refused = setup.restore(&["--latest"]);
+        refused.refused(3, &["partial row image", "next step"]);
+    }
+}

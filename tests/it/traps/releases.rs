@@ -87,6 +87,79 @@ async fn trap_17_fractions_of_old_temporal_types() {
     taken.refused(1, &["d.t", "mysql56_temporal_format=ON"]);
 }
 
+/// What the definition says is followed, as far as it is known that it still holds; rows of
+/// unknown length stop restores of their table, and of no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn trap_17_rows_of_unknown_length() {
+    let old = "--mysql56-temporal-format=OFF";
+    let setup = Setup::new(Flavor::MariaDb, &[old]).await;
+    let mut conn = setup.source.conn().await;
+    exec_all(
+        &mut conn,
+        &[
+            "CREATE DATABASE d",
+            "SET GLOBAL mysql56_temporal_format=OFF",
+            "CREATE TABLE d.plain (id INT PRIMARY KEY, a TIME, b DATETIME, c TIMESTAMP NULL)",
+            "CREATE TABLE d.other (id INT PRIMARY KEY)",
+            "INSERT INTO d.plain VALUES (1, '-00:00:01', '2024-02-29 01:02:03', NULL)",
+        ],
+    )
+    .await;
+    setup.base().await;
+    exec_all(
+        &mut conn,
+        &[
+            "ALTER TABLE d.plain ADD n INT",
+            "INSERT INTO d.plain VALUES (2, '12:00:00', '2024-01-01', '2024-01-01', 7)",
+        ],
+    )
+    .await;
+    setup.capture();
+    setup.restore(&["--latest"]).success();
+    setup.compare(&["d"], "as the definition says").await;
+    setup.drop_on_target(&["d"]).await;
+
+    // Eight rows of three bytes are as long as six of four.
+    exec(&mut conn, "CREATE TABLE d.t (a TIME(3), b DATETIME(2))").await;
+    exec(
+        &mut conn,
+        "INSERT INTO d.t VALUES ('00:00:00.001', '2024-01-01 00:00:00.25')",
+    )
+    .await;
+    exec(&mut conn, "INSERT INTO d.other VALUES (1)").await;
+    setup.capture();
+    let reason = "old temporal type whose fraction";
+    setup
+        .restore(&["--latest"])
+        .refused(3, &["d.t", reason, "next step"]);
+    setup.restore(&["--latest", "--table", "d.other"]).success();
+    setup.drop_on_target(&["d"]).await;
+
+    exec(&mut conn, "DROP TABLE d.t").await;
+    exec(&mut conn, "ALTER TABLE d.plain MODIFY a TIME(3)").await;
+    exec(&mut conn, "UPDATE d.plain SET a = '00:00:00.5'").await;
+    setup.capture();
+    setup
+        .restore(&["--latest"])
+        .refused(3, &["d.plain", reason, "next step"]);
+
+    let new = "SET GLOBAL mysql56_temporal_format=ON";
+    exec(&mut setup.target.conn().await, new).await;
+    exec_all(&mut conn, &[new, "ALTER TABLE d.plain FORCE"]).await;
+    exec(&mut conn, "UPDATE d.plain SET n = 8").await;
+    setup.capture();
+    let url = setup.source.account_url();
+    cli::run(&["snapshot", "--source", &url, "--repo", &setup.repo]).success();
+    exec(
+        &mut conn,
+        "UPDATE d.plain SET a = '-00:00:00.25' WHERE id = 1",
+    )
+    .await;
+    setup.capture();
+    setup.restore(&["--latest"]).success();
+    setup.compare(&["d"], "after the new base").await;
+}
+
 /// Rows that came and went leave the counter behind; rows alone would give one that is used again.
 #[tokio::test(flavor = "multi_thread")]
 async fn trap_61_auto_increment_counters() {
