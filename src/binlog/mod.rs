@@ -10,6 +10,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod assembler;
+mod absent;
 mod cursor;
 pub mod event;
 mod file;

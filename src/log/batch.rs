@@ -5,11 +5,12 @@
 //! counts only from its commit on; until then everything it added can be taken back, for a
 //! connection may break in the middle of it (I4).
 
+use super::absent::{self, Lack};
 use super::commit_time::CommitClock;
 use super::index::{IndexMark, TableIndex};
 use super::transaction::{OpenTransaction, excerpt};
 use super::xa::{XaLog, XaOutcome};
-use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind};
+use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind, Undecoded};
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{Barrier, Catalogue, Ddl, Mark, MarkKind};
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
@@ -30,6 +31,8 @@ pub(crate) struct EventRef {
     pub(crate) ordinal: i32,
     /// Flags as logged.
     pub(crate) flags: u16,
+    /// Whether cells are absent from its images.
+    pub(crate) absent: bool,
 }
 
 /// All images of one table version.
@@ -209,14 +212,7 @@ impl Batch {
                 self.ddl.extend(outcome.entry);
                 Ok(())
             }
-            LogItem::Undecoded(event) => {
-                let seq = self.seq_next();
-                self.bytes += event.event.len();
-                let open = self.open.as_mut().ok_or_else(outside)?;
-                self.barriers.push(open.undecoded(&event, seq, catalogue)?);
-                self.kept.push(event.event);
-                Ok(())
-            }
+            LogItem::Undecoded(event) => self.undecoded(event, catalogue),
             LogItem::Commit(commit) => self.commit(&commit, clock, received_us),
             LogItem::Abandoned => {
                 self.abandon();
@@ -255,8 +251,31 @@ impl Batch {
         Ok(())
     }
 
+    /// Takes in an event of which nothing is known but its bytes: a barrier names it.
+    fn undecoded(&mut self, event: Undecoded, catalogue: &mut Catalogue) -> Result<()> {
+        let seq = self.seq_next();
+        self.bytes += event.event.len();
+        let open = self.open.as_mut().ok_or_else(outside)?;
+        self.barriers.push(open.undecoded(&event, seq, catalogue)?);
+        self.kept.push(event.event);
+        Ok(())
+    }
+
     fn rows(&mut self, rows: RowsEvent, catalogue: &mut Catalogue) -> Result<()> {
-        let slot = self.slot(&rows.shape, catalogue)?;
+        let mut slot = self.slot(&rows.shape, catalogue)?;
+        if let Some(cells) = &rows.absent {
+            let table = self.tables.get(slot as usize);
+            match table.map_or(Lack::Unknown, |table| absent::lack(&table.plan, cells)) {
+                Lack::Computed => {}
+                Lack::NewIdentity => {
+                    self.forget_shapes();
+                    let barrier = absent::identify_by_given(&rows.shape, self.seq_next(), catalogue);
+                    self.barriers.extend(barrier);
+                    slot = self.slot(&rows.shape, catalogue)?;
+                }
+                Lack::Unknown => return self.undecoded(absent::undecoded(rows), catalogue),
+            }
+        }
         let transaction = self.transactions.len() as u32;
         let event = self.events.len() as u32;
         let open = self.open.as_mut().ok_or_else(outside)?;
@@ -279,7 +298,7 @@ impl Batch {
                 RowsKind::Delete => &[Op::Delete],
             };
             let row = open.next_row(rows.kind)?;
-            for &op in ops {
+            for (image, &op) in ops.iter().enumerate() {
                 let rest = images.get(at..).unwrap_or_default();
                 let split = table.plan.layout().split(rest, &mut self.cells);
                 let length = split.map_err(|e| {
@@ -287,6 +306,13 @@ impl Batch {
                         .field("after", &self.position)
                         .hint("rebuild the table on the source (ALTER TABLE .. FORCE), then take a new base; report it")
                 })?;
+                let marks = match &rows.absent {
+                    Some(cells) if cells.images.get(image) == Some(&true) => {
+                        table.plan.layout().bitmap_bytes()
+                    }
+                    _ => 0,
+                };
+                let length = length + marks;
                 let image = rest.get(..length).unwrap_or_default();
                 let start = table.index.keys_len();
                 let typed = table
@@ -303,6 +329,7 @@ impl Batch {
             transaction,
             ordinal,
             flags: rows.flags,
+            absent: rows.absent.is_some(),
         });
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
 use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
-use crate::schema::{TableId, TableName};
+use crate::schema::{Generated, TableId, TableName};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
 
@@ -117,8 +117,9 @@ impl OpenTransaction {
                     seq,
                     statement: excerpt(&statement.text),
                 });
+                let computed = || ddl::computed_columns(&statement.text, &context);
                 for effect in effects {
-                    apply_effect(effect, seq, catalogue);
+                    apply_effect(effect, seq, catalogue, &computed);
                 }
             }
             self.ddl |= is_ddl;
@@ -248,14 +249,28 @@ fn barriers_of(
 }
 
 /// Table identity follows what happened to the table; all else about a DDL is for those who repeat it.
-fn apply_effect(effect: &Effect, seq: Seq, catalogue: &mut Catalogue) {
+fn apply_effect(
+    effect: &Effect,
+    seq: Seq,
+    catalogue: &mut Catalogue,
+    computed: &dyn Fn() -> Vec<(String, Option<Generated>)>,
+) {
     match effect {
         // With IF NOT EXISTS it is logged also when the table stays as it is.
         Effect::CreateTable {
             if_not_exists: true,
+            name,
             ..
-        } => {}
-        Effect::DropTable(name) | Effect::CreateTable { name, .. } => {
+        } if catalogue.knows(name) => {}
+        Effect::CreateTable { name, like, .. } => {
+            catalogue.drop_table(name);
+            match like {
+                Some(like) => catalogue.tell_alike(name, like),
+                None => catalogue.tell_computed(name, &computed()),
+            }
+        }
+        Effect::AlterTable(name) => catalogue.tell_computed(name, &computed()),
+        Effect::DropTable(name) => {
             catalogue.drop_table(name);
         }
         Effect::Truncate(name) => {

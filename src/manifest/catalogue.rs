@@ -11,7 +11,7 @@ use super::document::{DOCUMENT_BYTES_MAX, Document, invalid};
 use super::segment::SegmentManifest;
 use crate::error::{Error, Result, Wrap};
 use crate::position::{Flavor, Seq};
-use crate::schema::{TableId, TableName, TableShape, TableVersion};
+use crate::schema::{Generated, TableId, TableName, TableShape, TableVersion};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +35,10 @@ pub struct Catalogue {
     retired: Vec<TableId>,
     /// The server keeps names in lower case, however a statement spells them.
     names_folded: bool,
+    /// The server leaves generated columns out of row images.
+    leaves_out: bool,
+    /// Which columns are generated, where no version knows yet.
+    told: Told,
     /// Shapes already matched, by address; the shape is kept alive so that the address stays
     /// its own.
     seen: HashMap<usize, (Arc<TableShape>, Arc<TableVersion>)>,
@@ -51,6 +55,9 @@ pub struct Pending {
     pub tables: Vec<Arc<TableVersion>>,
     /// Tables whose incarnation ended.
     pub retired: Vec<TableId>,
+    /// Which columns of tables are generated, where no version says it yet: all that is known, not
+    /// what is new.
+    pub computed: Vec<ComputedColumns>,
 }
 
 /// `timelines/<t4>/catalog/<seq20>.json.zst`: zstd of a framed JSON object.
@@ -61,10 +68,18 @@ struct CatalogDocument {
     seq: Seq,
     #[serde(with = "super::segment::arc_list")]
     tables: Vec<Arc<TableVersion>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    computed: Vec<ComputedColumns>,
+    #[serde(skip)]
+    requires: Vec<String>,
 }
 
 impl Document for CatalogDocument {
     const KIND: &'static str = "catalog";
+
+    fn requires(&self) -> &[String] {
+        &self.requires
+    }
 }
 
 impl Catalogue {
@@ -82,6 +97,8 @@ impl Catalogue {
             introduced: Vec::new(),
             retired: Vec::new(),
             names_folded: false,
+            leaves_out: false,
+            told: Told::default(),
             seen: HashMap::new(),
         }
     }
@@ -121,6 +138,66 @@ impl Catalogue {
     /// (`lower_case_table_names=1`).
     pub fn fold_names(&mut self, folded: bool) {
         self.names_folded = folded;
+    }
+
+    /// Whether the server leaves generated columns out of row images: rows of new tables without a
+    /// key are then told apart by the others.
+    pub fn leave_out_computed(&mut self, left_out: bool) {
+        self.leaves_out = left_out;
+    }
+
+    /// What a reader must understand to read these versions.
+    #[must_use]
+    pub fn requires(&self) -> Vec<String> {
+        let any = self.versions().any(|version| version.given_rows);
+        any.then(|| super::ABSENT_CELLS.to_owned()).into_iter().collect()
+    }
+
+    /// Whether there is a table of this name, as far as is known.
+    #[must_use]
+    pub fn knows(&self, name: &TableName) -> bool {
+        self.by_name(name).is_some() || self.told.of_table(&self.spelled(name)).is_some()
+    }
+
+    /// A statement said of columns how they are generated, or that they are not.
+    pub fn tell_computed(&mut self, name: &TableName, columns: &[(String, Option<Generated>)]) {
+        if self.flavor != Flavor::MariaDb {
+            return;
+        }
+        let version = self.by_name(name).cloned();
+        let is_generated = |name: &String| {
+            let columns = version.iter().flat_map(|v| &v.columns);
+            columns
+                .filter(|c| c.name.to_lowercase() == *name)
+                .any(|c| c.generated.is_some())
+        };
+        let name = self.spelled(name);
+        let told = self.told.of_table(&name).cloned().unwrap_or_default();
+        // That a column is plain needs saying only where something else was believed.
+        let columns = columns.iter().filter(|(column, generated)| {
+            generated.is_some() || is_generated(column) || told.contains_key(column)
+        });
+        self.told.tell(name, columns.cloned());
+    }
+
+    /// CREATE TABLE .. LIKE: the columns are as those of the other table.
+    pub fn tell_alike(&mut self, name: &TableName, like: &TableName) {
+        let like = self.spelled(like);
+        let version = self.by_name(&like).cloned();
+        let columns = version.iter().flat_map(|v| &v.columns);
+        let known = columns.map(|c| (c.name.to_lowercase(), c.generated));
+        let told = self.told.of_table(&like).cloned().unwrap_or_default();
+        let columns: Vec<_> = known.chain(told).collect();
+        self.tell_computed(name, &columns);
+    }
+
+    /// From here on the rows of a table without a key are told apart by the columns that are not
+    /// generated: its next version. `None` when the name is not known.
+    pub fn identify_by_given(&mut self, name: &TableName, seq: Seq) -> Option<Arc<TableVersion>> {
+        let current = self.by_name(name)?.clone();
+        let mut next = current.next(seq, shape_of(&current));
+        next.given_rows = true;
+        Some(self.introduce(next))
     }
 
     /// A name of a statement as the server spells it.
@@ -173,17 +250,21 @@ impl Catalogue {
             return Arc::clone(version);
         }
         let version = match self.by_name(&shape.name).cloned() {
-            Some(current) if current.has_shape(shape) => current,
-            Some(current) => self.introduce(current.next(seq, TableShape::clone(shape))),
+            Some(current) if current.has_shape(shape) && !self.learns(&current, shape) => current,
+            Some(current) if current.has_shape(shape) => {
+                // All else stays, above all what keys are made of.
+                let next = current.next(seq, shape_of(&current));
+                self.introduce_told(next, (shape, Some(&current)))
+            }
+            Some(current) => {
+                let next = current.next(seq, TableShape::clone(shape));
+                self.introduce_told(next, (shape, Some(&current)))
+            }
             None => {
                 let id = self.allocate(seq);
                 let flavor = self.flavor;
-                self.introduce(TableVersion::first(
-                    id,
-                    seq,
-                    flavor,
-                    TableShape::clone(shape),
-                ))
+                let first = TableVersion::first(id, seq, flavor, TableShape::clone(shape));
+                self.introduce_told(first, (shape, None))
             }
         };
         if self.seen.len() >= SEEN_MAX {
@@ -194,8 +275,51 @@ impl Catalogue {
         version
     }
 
+    /// Whether something is known now of the columns of a shape that its version does not know.
+    fn learns(&self, current: &TableVersion, shape: &TableShape) -> bool {
+        if self.flavor != Flavor::MariaDb {
+            return false;
+        }
+        // What rows without a key are told apart by changes at a statement only.
+        let is_told = self.told.of_table(&shape.name).is_some();
+        let mut columns = current.columns.iter().zip(&shape.columns);
+        (is_told || !current.key.is_empty())
+            && columns.any(|(is, column)| {
+                let known = self.told.of_column(&shape.name, column);
+                known.is_some_and(|known| known != is.generated)
+            })
+    }
+
+    fn introduce_told(
+        &mut self,
+        mut version: TableVersion,
+        (seen, former): (&TableShape, Option<&TableVersion>),
+    ) -> Arc<TableVersion> {
+        if self.flavor == Flavor::MariaDb {
+            for (column, seen) in version.columns.iter_mut().zip(&seen.columns) {
+                if let Some(known) = self.told.of_column(&version.name, seen) {
+                    column.generated = known;
+                }
+            }
+            self.told.forget(&version.name);
+        }
+        let identity = |v: &TableVersion| {
+            let columns = v.columns.iter();
+            let columns = columns.map(|c| (c.field_id, c.wire_type, c.metadata, c.generated));
+            columns.collect::<Vec<_>>()
+        };
+        if former.is_none_or(|former| identity(former) != identity(&version)) {
+            let generated = version.columns.iter().any(|c| c.generated.is_some());
+            version.given_rows = version.key.is_empty()
+                && generated
+                && (self.leaves_out || former.is_some_and(|former| former.given_rows));
+        }
+        self.introduce(version)
+    }
+
     /// DROP TABLE: the incarnation ends. `false` when the name is not known (nothing to end).
     pub fn drop_table(&mut self, name: &TableName) -> bool {
+        self.told.forget(&self.spelled(name));
         let id = self.by_name.get(&self.spelled(name)).cloned();
         id.inspect(|id| self.retire(id)).is_some()
     }
@@ -203,6 +327,7 @@ impl Catalogue {
     /// DROP DATABASE: ends every incarnation in it and says how many there were.
     pub fn drop_database(&mut self, db: &str) -> usize {
         let db = self.spelled(&TableName::new(db, "")).db;
+        self.told.forget_database(&db);
         let names = self.by_name.iter().filter(|(name, _)| name.db == db);
         let mut ids: Vec<TableId> = names.map(|(_, id)| id.clone()).collect();
         // The order goes into the manifest, so it must not depend on hashing.
@@ -221,11 +346,16 @@ impl Catalogue {
         seq: Seq,
     ) -> Option<Arc<TableVersion>> {
         let (from, to) = (&self.spelled(from), &self.spelled(to));
-        let current = self.by_name(from)?.clone();
+        let told = self.told.of_table(from).cloned();
+        let current = self.by_name(from).cloned();
         if from == to {
-            return Some(current);
+            return current;
         }
-        self.drop_table(to);
+        if current.is_some() || told.is_some() {
+            self.drop_table(to);
+        }
+        self.told.rename(from, to);
+        let current = current?;
         self.by_name.remove(from);
         let mut shape = shape_of(&current);
         shape.name = to.clone();
@@ -240,14 +370,13 @@ impl Catalogue {
     /// the name is not known.
     pub fn truncate_table(&mut self, name: &TableName, seq: Seq) -> Option<Arc<TableVersion>> {
         let current = self.by_name(name)?.clone();
+        let told = self.told.clone();
         self.drop_table(name);
+        self.told = told;
         let id = self.allocate(seq);
-        Some(self.introduce(TableVersion::first(
-            id,
-            seq,
-            self.flavor,
-            shape_of(&current),
-        )))
+        let mut first = TableVersion::first(id, seq, self.flavor, shape_of(&current));
+        first.given_rows = current.given_rows;
+        Some(self.introduce(first))
     }
 
     /// Whether something was allocated since the last [`take_pending`](Self::take_pending).
@@ -264,6 +393,7 @@ impl Catalogue {
         Pending {
             tables: std::mem::take(&mut self.introduced),
             retired: std::mem::take(&mut self.retired),
+            computed: self.told.list(),
         }
     }
 
@@ -282,6 +412,7 @@ impl Catalogue {
             return Err(Error::internal("apply manifest over pending allocations"));
         }
         self.seq = manifest.seq_last;
+        self.told = Told::of(&manifest.computed);
         if manifest.tables.is_empty() && manifest.retired.is_empty() {
             return Ok(());
         }
@@ -309,6 +440,8 @@ impl Catalogue {
             flavor: self.flavor,
             seq: self.seq,
             tables: self.versions().cloned().collect(),
+            computed: self.told.list(),
+            requires: self.requires(),
         };
         let bytes = document.encode()?;
         let packed = zstd::bulk::compress(&bytes, 3).wrap(|| Error::internal("pack catalogue"))?;
@@ -331,6 +464,7 @@ impl Catalogue {
         let document = CatalogDocument::decode(object, &plain)?;
         let mut catalogue = Catalogue::empty(document.timeline, document.flavor);
         catalogue.seq = document.seq;
+        catalogue.told = Told::of(&document.computed);
         let filled = document
             .tables
             .into_iter()
@@ -426,5 +560,9 @@ fn shape_of(version: &TableVersion) -> TableShape {
     }
 }
 
+mod computed;
 #[cfg(test)]
 mod tests;
+
+pub use computed::ComputedColumns;
+use computed::Told;

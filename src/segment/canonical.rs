@@ -3,7 +3,8 @@
 //! Two row images that mean the same row have the same canonical row: a row read by SELECT and
 //! the same row in the binlog, a JSON document with and without the slack of in-place updates,
 //! one value compressed twice. Canonical rows are hashed and never stored, so their layout is
-//! frozen with the name [`ROW_HASH`]. For every column that is not hidden, in table order, one
+//! frozen with the name [`ROW_HASH`]. Where a source does not log generated columns, the canonical
+//! row of the given columns leaves them out. For every column that is not hidden, in table order, one
 //! tag byte and then (numbers little endian, lengths unsigned LEB128):
 //!
 //! | tag | cell | bytes |
@@ -33,13 +34,27 @@ pub const ROW_HASH: &str = "xxh3-128/1";
 #[derive(Clone, Debug)]
 pub struct Canonicalizer {
     plan: Arc<TablePlan>,
+    only_given: bool,
 }
 
 impl Canonicalizer {
     /// For images of this plan's table version.
     #[must_use]
     pub fn new(plan: Arc<TablePlan>) -> Canonicalizer {
-        Canonicalizer { plan }
+        Canonicalizer {
+            plan,
+            only_given: false,
+        }
+    }
+
+    /// The same, but for the columns that the server computes: images that lack some of these
+    /// have the same canonical row as those that do not.
+    #[must_use]
+    pub fn of_given(plan: Arc<TablePlan>) -> Canonicalizer {
+        Canonicalizer {
+            plan,
+            only_given: true,
+        }
     }
 
     /// Appends the canonical row of an image to `out`; `cells` as given by
@@ -54,7 +69,7 @@ impl Canonicalizer {
         }
         let mut scratch = Scratch::default();
         for (index, (codec, cell)) in codecs.iter().zip(cells).enumerate() {
-            if self.plan.is_hidden(index) {
+            if self.plan.is_hidden(index) || self.only_given && self.plan.is_computed(index) {
                 continue;
             }
             match cell {

@@ -10,6 +10,7 @@
 //! be half a character and no backslash.
 
 mod alter;
+mod computed;
 mod create;
 mod drop;
 mod lexer;
@@ -19,6 +20,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use computed::computed_columns;
 pub use obstacle::{Obstacle, obstacles};
 pub use statement::classify;
 
