@@ -27,16 +27,20 @@ pub(crate) fn widened(
     let bitmaps = bitmaps.get(..1 + usize::from(kind == RowsKind::Update))?;
     let lacks = |bitmap: &[u8], column: usize| !is_set(bitmap, column);
     let any = |bitmap: &&[u8]| (0..head.width).any(|column| lacks(bitmap, column));
+    // Images of no column have no bytes: how many there are, nobody can tell.
+    let is_empty = |bitmap: &&[u8]| (0..head.width).all(|column| lacks(bitmap, column));
+    if bitmaps.iter().any(is_empty) {
+        return None;
+    }
     let mut out = vec![0; HEADER_LEN];
     out.extend_from_slice(event.get(HEADER_LEN..head.images.start)?);
     let mut rest = event.get(head.images.start..end)?;
     while !rest.is_empty() {
-        let left = rest.len();
         for present in bitmaps {
             let length = widen((&layout, flavor), present, rest, &mut out)?;
             rest = rest.get(length..)?;
         }
-        if rest.len() == left || out.len() > EVENT_LEN_MAX {
+        if out.len() > EVENT_LEN_MAX {
             return None;
         }
     }

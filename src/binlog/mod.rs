@@ -9,8 +9,8 @@
 //! differ the code branches on [`Flavor`](crate::position::Flavor).
 #![deny(clippy::indexing_slicing)]
 
-mod assembler;
 mod absent;
+mod assembler;
 mod cursor;
 pub mod event;
 mod file;

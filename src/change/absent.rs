@@ -73,7 +73,9 @@ pub fn widen(
     out: &mut Vec<u8>,
 ) -> Option<usize> {
     let columns = layout.columns();
-    let there = (0..columns).filter(|column| is_set(present, *column)).count();
+    let there = (0..columns)
+        .filter(|column| is_set(present, *column))
+        .count();
     let nulls = bytes.get(..there.div_ceil(8))?;
     let (mut at, mut nth) = (nulls.len(), 0);
     let mut image = ImageWriter::begin(flavor, columns, out);
@@ -179,12 +181,22 @@ mod tests {
             assert_eq!(widen(of, &present, cut, &mut Vec::new()), None);
         }
         // Whole images carry no bitmap; damaged ones are seen.
-        assert!(layout.split_row(parts.image, &mut cells).expect("whole").absent.is_empty());
+        assert!(
+            layout
+                .split_row(parts.image, &mut cells)
+                .expect("whole")
+                .absent
+                .is_empty()
+        );
         for (at, bits) in [(7, 1), (7, 0xff), (8, 0b10), (8, 0b100)] {
             let mut damaged = row.clone();
             damaged[at] = bits;
             let is_good = damaged == row;
-            assert_eq!(layout.split_row(&damaged, &mut cells).is_ok(), is_good, "{at}");
+            assert_eq!(
+                layout.split_row(&damaged, &mut cells).is_ok(),
+                is_good,
+                "{at}"
+            );
         }
         let none = [parts.image, &[0, 0]].concat();
         assert!(layout.split_row(&none, &mut cells).is_err());

@@ -12,6 +12,6 @@ pub mod json;
 pub use absent::{Row, is_set, narrow, widen};
 pub use image::{CellSize, ImageLayout, ImageWriter, decimal_size, filler_bits};
 pub use item::{
-    AbsentCells, Begin, Commit, CommitTime, CommitTimeSource, LogItem, Op, RowsEvent, RowsKind, Statement,
-    StatementKind, TransactionKind, Undecoded,
+    AbsentCells, Begin, Commit, CommitTime, CommitTimeSource, LogItem, Op, RowsEvent, RowsKind,
+    Statement, StatementKind, TransactionKind, Undecoded,
 };

@@ -23,7 +23,12 @@ pub(crate) enum Lack {
 /// What the event lacks of a table.
 pub(crate) fn lack(plan: &TablePlan, cells: &AbsentCells) -> Lack {
     let version = plan.version();
-    let is_key = |column: usize| version.key.iter().any(|part| part.column as usize == column);
+    let is_key = |column: usize| {
+        version
+            .key
+            .iter()
+            .any(|part| part.column as usize == column)
+    };
     let mut found = Lack::Computed;
     for column in &cells.columns {
         match version.columns.get(*column) {

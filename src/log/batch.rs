@@ -269,7 +269,8 @@ impl Batch {
                 Lack::Computed => {}
                 Lack::NewIdentity => {
                     self.forget_shapes();
-                    let barrier = absent::identify_by_given(&rows.shape, self.seq_next(), catalogue);
+                    let barrier =
+                        absent::identify_by_given(&rows.shape, self.seq_next(), catalogue);
                     self.barriers.extend(barrier);
                     slot = self.slot(&rows.shape, catalogue)?;
                 }

@@ -7,9 +7,9 @@
 use super::batch::Batch;
 use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
-use crate::manifest::{ABSENT_CELLS, 
-    Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole, ObjectRef,
-    OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+use crate::manifest::{
+    ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
+    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     Catalogue, EpochClaim, MarkKind, Pending, Repository, StoredManifest, Timeline,
 };
-use crate::position::{Flavor, BinlogPosition, GtidSet, Seq};
+use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
 use crate::source::{SourceIdentity, SqlClient, current_end, current_position, read_catalogue};
 use bytes::Bytes;

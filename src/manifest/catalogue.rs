@@ -150,7 +150,9 @@ impl Catalogue {
     #[must_use]
     pub fn requires(&self) -> Vec<String> {
         let any = self.versions().any(|version| version.given_rows);
-        any.then(|| super::ABSENT_CELLS.to_owned()).into_iter().collect()
+        any.then(|| super::ABSENT_CELLS.to_owned())
+            .into_iter()
+            .collect()
     }
 
     /// Whether there is a table of this name, as far as is known.

@@ -24,6 +24,8 @@ pub(super) struct Expected {
     pub(super) version: Option<Arc<TableVersion>>,
     /// Rows.
     pub(super) fingerprint: Fingerprint,
+    /// Of the columns that the server does not compute.
+    pub(super) only_given: bool,
 }
 
 /// Reads tables of a target back.
@@ -85,7 +87,8 @@ impl Reader<'_> {
                 Some(version) => Arc::clone(version),
                 None => shape_on_target(found, self.flavor),
             };
-            queue.push((index, version, found.clone()));
+            let canonical = canonicalizer(version, table.only_given)?;
+            queue.push((index, canonical, found.clone()));
         }
         queue.sort_by_key(|(_, _, found)| found.rows_estimate);
         let queue = Arc::new(Mutex::new(queue));
@@ -150,7 +153,15 @@ fn shape_on_target(found: &CatalogueTable, flavor: Flavor) -> Arc<TableVersion> 
     Arc::new(TableVersion::first(id, Seq(0), flavor, found.shape.clone()))
 }
 
-type Queue = Arc<Mutex<Vec<(usize, Arc<TableVersion>, CatalogueTable)>>>;
+fn canonicalizer(version: Arc<TableVersion>, only_given: bool) -> Result<Canonicalizer> {
+    let plan = Arc::new(TablePlan::compile(version)?);
+    Ok(match only_given {
+        true => Canonicalizer::of_given(plan),
+        false => Canonicalizer::new(plan),
+    })
+}
+
+type Queue = Arc<Mutex<Vec<(usize, Canonicalizer, CatalogueTable)>>>;
 
 async fn read_all(
     mut worker: SnapshotWorker,
@@ -160,12 +171,12 @@ async fn read_all(
     let mut done = Vec::new();
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((index, version, found)) = next else {
+        let Some((index, canonical, found)) = next else {
             break;
         };
-        let fingerprint = read_back(&mut worker, &version, &found, &compute).await?;
+        let fingerprint = read_back(&mut worker, &canonical, &found, &compute).await?;
         let holding = Holding {
-            version,
+            version: Arc::clone(canonical.plan().version()),
             fingerprint,
         };
         done.push((index, holding));
@@ -176,11 +187,11 @@ async fn read_all(
 
 async fn read_back(
     worker: &mut SnapshotWorker,
-    version: &Arc<TableVersion>,
+    canonical: &Canonicalizer,
     found: &CatalogueTable,
     compute: &Compute,
 ) -> Result<Fingerprint> {
-    let plan = Arc::new(TablePlan::compile(Arc::clone(version))?);
+    let version = canonical.plan().version();
     let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
     let read = async {
         let read = worker.read_table(found, version, &sender).await;
@@ -190,8 +201,8 @@ async fn read_back(
     let hash = async {
         let mut sum = Fingerprint::default();
         while let Some(batch) = receiver.recv().await {
-            let plan = Arc::clone(&plan);
-            sum.merge(&compute.run(move || fingerprint(&plan, &batch)).await?);
+            let canonical = canonical.clone();
+            sum.merge(&compute.run(move || fingerprint(&canonical, &batch)).await?);
         }
         Ok::<_, Error>(sum)
     };
@@ -200,13 +211,12 @@ async fn read_back(
     sum.map_err(|e| e.field("table", &version.name))
 }
 
-fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {
-    let canonical = Canonicalizer::new(Arc::clone(plan));
+fn fingerprint(canonical: &Canonicalizer, batch: &RowBatch) -> Result<Fingerprint> {
     let (mut sum, mut cells, mut start) = (Fingerprint::default(), Vec::new(), 0);
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);
         let image = image.ok_or_else(|| Error::internal("verify table: batch of no rows"))?;
-        plan.layout().split(image, &mut cells)?;
+        canonical.plan().layout().split(image, &mut cells)?;
         sum.add(canonical.hash(image, &cells)?);
         start = end;
     }

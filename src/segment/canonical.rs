@@ -57,6 +57,12 @@ impl Canonicalizer {
         }
     }
 
+    /// How the images are read.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<TablePlan> {
+        &self.plan
+    }
+
     /// Appends the canonical row of an image to `out`; `cells` as given by
     /// [`ImageLayout::split`](crate::change::ImageLayout::split).
     ///

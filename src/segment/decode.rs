@@ -73,7 +73,10 @@ impl RowBuilder {
                 .field("version", version.version)
         };
         let layout = self.plan.layout();
-        let absent = layout.split_row(image, &mut self.cells).map_err(context)?.absent;
+        let absent = layout
+            .split_row(image, &mut self.cells)
+            .map_err(context)?
+            .absent;
         let length = image.len() - absent.len();
         let columns = version.columns.iter().zip(self.plan.codecs());
         let cells = self.cells.iter().zip(&mut self.columns);
@@ -99,7 +102,8 @@ impl RowBuilder {
             self.raw_cells.push(BITMAP, 0..bitmap as u32);
         }
         if !absent.is_empty() {
-            self.raw_cells.push(ABSENT, length as u32..image.len() as u32);
+            self.raw_cells
+                .push(ABSENT, length as u32..image.len() as u32);
         }
         let records = self.raw_cells.take(image);
         if !has_room(

@@ -218,7 +218,10 @@ impl ImageEncoder {
             out.extend_from_slice(cell);
             return Ok(true);
         }
-        if raw.find(ABSENT)?.is_some_and(|absent| is_set(absent, column)) {
+        if raw
+            .find(ABSENT)?
+            .is_some_and(|absent| is_set(absent, column))
+        {
             return Err(Error::gap("read cell: the source did not log it")
                 .field("table", &self.plan.version().name)
                 .field("column", &own.name)

@@ -213,9 +213,9 @@ impl Assembler {
     ) -> Result<std::result::Result<Option<Made>, &'static str>> {
         let images = head.images.clone();
         if rows.is_partial {
-            let whole = head.is_whole.then(|| {
-                partial::whole_event(&taken.bytes, images, &shape.columns)
-            });
+            let whole = head
+                .is_whole
+                .then(|| partial::whole_event(&taken.bytes, images, &shape.columns));
             return Ok(match whole.flatten() {
                 Some(event) => Ok(Some((event, None))),
                 None if head.is_whole => Err("partial JSON update"),

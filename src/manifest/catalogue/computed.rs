@@ -78,7 +78,11 @@ impl Told {
 
     /// What is known of a column of a table, beside what its version knows: the statement comes
     /// after what was read, if it was.
-    pub(super) fn of_column(&self, table: &TableName, column: &Column) -> Option<Option<Generated>> {
+    pub(super) fn of_column(
+        &self,
+        table: &TableName,
+        column: &Column,
+    ) -> Option<Option<Generated>> {
         let told = self.of_table(table);
         let told = told.and_then(|columns| columns.get(&column.name.to_lowercase()));
         // What was read from the server has its declared type, too.

@@ -113,6 +113,7 @@ impl Replay<'_> {
                         .map(|written| written.fingerprint)
                         .or(held)
                         .unwrap_or_default(),
+                    only_given: table.lacks_cells(),
                 }
             })
             .collect()
@@ -178,6 +179,11 @@ impl Replay<'_> {
         }))
     }
 
+    fn lacks_cells(&self, place: usize) -> bool {
+        let table = self.plan.tables.get(place);
+        table.is_some_and(PlannedTable::lacks_cells)
+    }
+
     fn next_id(&self, place: usize, table: &PlannedTable) -> u64 {
         let known = self.next_ids.get(&place).copied();
         known.or(table.auto_increment).unwrap_or(1)
@@ -236,6 +242,7 @@ impl Replay<'_> {
                 name: version.name.clone(),
                 version: Some(Arc::clone(&version)),
                 fingerprint,
+                only_given: self.lacks_cells(place),
             });
             let holding = Holding {
                 version,
@@ -261,6 +268,7 @@ impl Replay<'_> {
                 name: name.clone(),
                 version: None,
                 fingerprint: Fingerprint::default(),
+                only_given: self.lacks_cells(*place),
             });
         }
         let found = self.reader.read(&wanted).await?;

@@ -112,8 +112,17 @@ fn within<'a>(parser: &mut Parser<'a>) -> Vec<&'a [Token]> {
 /// A column's name and how it is generated; `None` for keys and constraints.
 fn definition(tokens: &[Token]) -> Option<(String, Option<Generated>)> {
     const NO_COLUMN: [&str; 11] = [
-        "PRIMARY", "KEY", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "CONSTRAINT",
-        "FOREIGN", "CHECK", "PERIOD",
+        "PRIMARY",
+        "KEY",
+        "INDEX",
+        "UNIQUE",
+        "FULLTEXT",
+        "SPATIAL",
+        "VECTOR",
+        "CONSTRAINT",
+        "FOREIGN",
+        "CHECK",
+        "PERIOD",
     ];
     let (first, rest) = tokens.split_first()?;
     let name = match first {
@@ -163,13 +172,15 @@ mod tests {
             wanted.iter().map(|(n, g)| ((*n).to_owned(), *g)).collect()
         };
         assert_eq!(
-            of("CREATE OR REPLACE TABLE IF NOT EXISTS `d`.`t` (`ID` int DEFAULT (1 + (2)), \
+            of(
+                "CREATE OR REPLACE TABLE IF NOT EXISTS `d`.`t` (`ID` int DEFAULT (1 + (2)), \
                 a ENUM('x,(', ')') COMMENT 'AS (', /* AS ( */ V int AS (a*2), \
                 `key` int GENERATED ALWAYS AS (concat(a, ')')) VIRTUAL INVISIBLE, \
                 s int unsigned as ((a)) persistent unique, s2 int AS (1) STORED, \
                 rs timestamp(6) GENERATED ALWAYS AS ROW START, \
                 PERIOD FOR SYSTEM_TIME(rs, re), PRIMARY KEY (id), KEY `x` (v), \
-                CONSTRAINT c CHECK (a > 0), CHECK (v > 1)) AS SELECT 1 AS (z)"),
+                CONSTRAINT c CHECK (a > 0), CHECK (v > 1)) AS SELECT 1 AS (z)"
+            ),
             list(&[
                 ("id", plain),
                 ("a", plain),
@@ -181,10 +192,12 @@ mod tests {
             ])
         );
         assert_eq!(
-            of("ALTER ONLINE IGNORE TABLE IF EXISTS d.t WAIT 5 ADD COLUMN IF NOT EXISTS v int AS \
+            of(
+                "ALTER ONLINE IGNORE TABLE IF EXISTS d.t WAIT 5 ADD COLUMN IF NOT EXISTS v int AS \
                 (a) AFTER a, ADD (w int, x int AS (a + 1) STORED), MODIFY v int, CHANGE x `y` int \
                 AS (2), DROP COLUMN q, ADD INDEX (v), ADD UNIQUE KEY k (v), ALGORITHM=COPY, \
-                RENAME TO z"),
+                RENAME TO z"
+            ),
             list(&[
                 ("v", virtual_),
                 ("w", plain),
@@ -193,7 +206,12 @@ mod tests {
                 ("y", virtual_),
             ])
         );
-        for other in ["CREATE TABLE t LIKE u", "CREATE TABLE t (a int AS (", "DROP TABLE t", "'"] {
+        for other in [
+            "CREATE TABLE t LIKE u",
+            "CREATE TABLE t (a int AS (",
+            "DROP TABLE t",
+            "'",
+        ] {
             assert_eq!(of(other), [], "{other}");
         }
     }
