@@ -22,7 +22,7 @@ pub struct ServerSpec {
     /// `--innodb-page-size=..`). Starting is slower with them: no template can be copied.
     pub init_options: Vec<String>,
     /// Certificates that name 127.0.0.1 and localhost, under a CA of their own. Without it MySQL
-    /// serves TLS with generated certificates that name no host, MariaDB 10.11 no TLS.
+    /// and MariaDB 11.8 serve TLS with generated certificates that name no host, MariaDB 10.11 no TLS.
     pub tls: bool,
 }
 
