@@ -6,8 +6,10 @@ use crate::change::{Begin, Commit, CommitTime, RowsKind, Statement, StatementKin
 use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
-use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
-use crate::schema::{Generated, TableId, TableName};
+use crate::schema::ddl::{
+    self, ColumnSaid, Effect, StatementClass, StatementContext, TransactionControl,
+};
+use crate::schema::{TableId, TableName};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
 
@@ -253,7 +255,7 @@ fn apply_effect(
     effect: &Effect,
     seq: Seq,
     catalogue: &mut Catalogue,
-    computed: &dyn Fn() -> Vec<(String, Option<Generated>)>,
+    computed: &dyn Fn() -> Vec<(String, ColumnSaid)>,
 ) {
     match effect {
         // With IF NOT EXISTS it is logged also when the table stays as it is.

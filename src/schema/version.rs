@@ -103,8 +103,10 @@ impl TableVersion {
                 }
             };
             // The binlog never says these two; what is known of the column stays known.
-            if let Some(same) = same.filter(|c| c.wire_type == column.wire_type) {
+            if let Some(same) = same {
                 column.generated = column.generated.or(same.generated);
+            }
+            if let Some(same) = same.filter(|c| c.wire_type == column.wire_type) {
                 column.declared = column.declared.or_else(|| same.declared.clone());
             }
             column.stored = column.default_storage(self.flavor);

@@ -85,6 +85,12 @@ const AFTER: [&[&str]; 7] = [
     &[
         "ALTER TABLE keyed MODIFY s VARCHAR(20)",
         "UPDATE keyed SET s = 'own' WHERE id = 1",
+        "ALTER TABLE renamed RENAME COLUMN t TO u, MODIFY a BIGINT",
+        "UPDATE renamed SET a = a + 1",
+        "ALTER TABLE renamed ADD COLUMN p INT",
+        "INSERT INTO renamed (a, p) VALUES (1, 1)",
+        "ALTER TABLE renamed MODIFY p INT AS (a + 5) STORED",
+        "UPDATE renamed SET a = a + 1",
         "TRUNCATE TABLE keyless_index",
         "INSERT INTO keyless_index (a) VALUES (4), (4)",
         "UPDATE keyless_index SET a = 5 LIMIT 1",

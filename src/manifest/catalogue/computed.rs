@@ -8,6 +8,7 @@
 use super::{Catalogue, shape_of};
 use crate::manifest::ABSENT_CELLS;
 use crate::position::{Flavor, Seq};
+use crate::schema::ddl::ColumnSaid;
 use crate::schema::{Column, Generated, TableName, TableShape, TableVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,25 +116,36 @@ impl Catalogue {
         self.by_name(name).is_some() || self.told.of_table(&self.spelled(name)).is_some()
     }
 
-    /// A statement said of columns how they are generated, or that they are not.
-    pub fn tell_computed(&mut self, name: &TableName, columns: &[(String, Option<Generated>)]) {
+    /// A statement said something of columns.
+    pub fn tell_computed(&mut self, name: &TableName, columns: &[(String, ColumnSaid)]) {
         if self.flavor != Flavor::MariaDb {
             return;
         }
-        let version = self.by_name(name).cloned();
-        let is_generated = |name: &String| {
-            let columns = version.iter().flat_map(|v| &v.columns);
-            columns
-                .filter(|c| c.name.to_lowercase() == *name)
-                .any(|c| c.generated.is_some())
-        };
         let name = self.spelled(name);
+        let version = self.by_name(&name).cloned();
         let told = self.told.of_table(&name).cloned().unwrap_or_default();
-        // That a column is plain needs saying only where something else was believed.
-        let columns = columns.iter().filter(|(column, generated)| {
-            generated.is_some() || is_generated(column) || told.contains_key(column)
+        let before = |column: &String| match told.get(column) {
+            Some(generated) => *generated,
+            None => {
+                let mut columns = version.iter().flat_map(|v| &v.columns);
+                let column = columns.find(|c| c.name.to_lowercase() == *column);
+                column.and_then(|column| column.generated)
+            }
+        };
+        let columns = columns.iter().map(|(column, said)| match said {
+            ColumnSaid::Defined(generated) => (column, *generated),
+            ColumnSaid::Was(former) => (column, before(former)),
         });
-        self.told.tell(name, columns.cloned());
+        // That a column is plain needs saying only where something else was believed.
+        let columns = columns.filter(|(column, generated)| {
+            generated.is_some() || before(column).is_some() || told.contains_key(*column)
+        });
+        let columns: Vec<_> = columns
+            .map(|(c, generated)| (c.clone(), generated))
+            .collect();
+        self.told.tell(name, columns.into_iter());
+        // A shape that was matched may be another version now.
+        self.seen.clear();
     }
 
     /// CREATE TABLE .. LIKE: the columns are as those of the other table.
@@ -143,7 +155,8 @@ impl Catalogue {
         let columns = version.iter().flat_map(|v| &v.columns);
         let known = columns.map(|c| (c.name.to_lowercase(), c.generated));
         let told = self.told.of_table(&like).cloned().unwrap_or_default();
-        let columns: Vec<_> = known.chain(told).collect();
+        let said = |(column, generated)| (column, ColumnSaid::Defined(generated));
+        let columns: Vec<_> = known.chain(told).map(said).collect();
         self.tell_computed(name, &columns);
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::manifest::tests::samples::{segment, shape};
 use crate::schema::Generated;
+use crate::schema::ddl::ColumnSaid;
 use proptest::prelude::*;
 
 fn new() -> Catalogue {
@@ -213,8 +214,9 @@ proptest! {
 fn what_statements_say_of_columns_lasts_until_a_version_knows() {
     let mut writer = Catalogue::empty(1, Flavor::MariaDb);
     writer.leave_out_computed(true);
-    let plain = |name: &str| (name.to_owned(), None);
-    let stored = |name: &str| (name.to_owned(), Some(Generated::Stored));
+    let said = |name: &str, generated| (name.to_owned(), ColumnSaid::Defined(generated));
+    let plain = |name: &str| said(name, None);
+    let stored = |name: &str| said(name, Some(Generated::Stored));
     let of = |version: &TableVersion| -> Vec<Option<Generated>> {
         version.columns.iter().map(|c| c.generated).collect()
     };
@@ -242,8 +244,15 @@ fn what_statements_say_of_columns_lasts_until_a_version_knows() {
     assert_eq!(next.take_pending(Seq(3)).computed, []);
     // A column that is plain from now on is another version of the same shape.
     next.tell_computed(&name("c"), &[plain("x"), plain("id")]);
-    let plain = next.observe(&shape("db", "c", &["id", "x"]), Seq(4));
+    let c = shape("db", "c", &["id", "x"]);
+    let plain = next.observe(&c, Seq(4));
     assert_eq!((plain.version, of(&plain)), (2, vec![None, None]));
+    next.tell_computed(&name("c"), &[stored("x")]);
+    assert_eq!(next.observe(&c, Seq(5)).version, 3);
+    let was = |name: &str, former: &str| (name.to_owned(), ColumnSaid::Was(former.to_owned()));
+    next.tell_computed(&name("c"), &[was("y", "x"), was("x", "id")]);
+    let renamed = next.observe(&shape("db", "c", &["x", "y"]), Seq(6));
+    assert_eq!(of(&renamed), [None, Some(Generated::Stored)]);
     next.tell_computed(&name("d"), &[stored("x")]);
     next.drop_database("db");
     assert_eq!(next.take_pending(Seq(4)).computed, []);

@@ -5,13 +5,19 @@ use super::lexer::{Token, tokens};
 use super::parser::Parser;
 use crate::schema::Generated;
 
-/// The columns that a CREATE TABLE or ALTER TABLE defines, by name in lower case: how each is
-/// generated, or that it is not. What is not understood is not listed.
+/// What a statement says of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnSaid {
+    /// How it is generated, or that it is not.
+    Defined(Option<Generated>),
+    /// It is what the column of this name was before the statement.
+    Was(String),
+}
+
+/// What a CREATE TABLE or ALTER TABLE says of columns, by name; all names in lower case. What is
+/// not understood is not listed.
 #[must_use]
-pub fn computed_columns(
-    text: &[u8],
-    context: &StatementContext<'_>,
-) -> Vec<(String, Option<Generated>)> {
+pub fn computed_columns(text: &[u8], context: &StatementContext<'_>) -> Vec<(String, ColumnSaid)> {
     let Ok(tokens) = tokens(text, context) else {
         return Vec::new();
     };
@@ -33,7 +39,7 @@ pub fn computed_columns(
     found
 }
 
-type Found = Vec<(String, Option<Generated>)>;
+type Found = Vec<(String, ColumnSaid)>;
 
 /// The definitions between the first parentheses.
 fn created(mut parser: Parser<'_>, found: &mut Found) {
@@ -61,6 +67,10 @@ fn altered(mut parser: Parser<'_>, found: &mut Found) {
             rest: clause,
             default_db: "",
         };
+        if clause.take(&["RENAME", "COLUMN"]) {
+            found.extend(renamed(clause));
+            continue;
+        }
         let Some(verb) = clause.take_any(&["ADD", "MODIFY", "CHANGE"]) else {
             continue;
         };
@@ -79,6 +89,15 @@ fn altered(mut parser: Parser<'_>, found: &mut Found) {
             found.extend(definition(clause.rest));
         }
     }
+}
+
+/// `[IF EXISTS] name TO name`.
+fn renamed(mut clause: Parser<'_>) -> Option<(String, ColumnSaid)> {
+    clause.take(&["IF", "EXISTS"]);
+    let from = clause.identifier().ok()?.to_lowercase();
+    clause.take(&["TO"]);
+    let to = clause.identifier().ok()?.to_lowercase();
+    Some((to, ColumnSaid::Was(from)))
 }
 
 /// The parts between commas within the parentheses that come next.
@@ -110,7 +129,7 @@ fn within<'a>(parser: &mut Parser<'a>) -> Vec<&'a [Token]> {
 }
 
 /// A column's name and how it is generated; `None` for keys and constraints.
-fn definition(tokens: &[Token]) -> Option<(String, Option<Generated>)> {
+fn definition(tokens: &[Token]) -> Option<(String, ColumnSaid)> {
     const NO_COLUMN: [&str; 11] = [
         "PRIMARY",
         "KEY",
@@ -147,7 +166,7 @@ fn definition(tokens: &[Token]) -> Option<(String, Option<Generated>)> {
         true => Generated::Stored,
         false => Generated::Virtual,
     });
-    Some((name.to_lowercase(), generated))
+    Some((name.to_lowercase(), ColumnSaid::Defined(generated)))
 }
 
 #[cfg(test)]
@@ -155,7 +174,7 @@ mod tests {
     use super::*;
     use crate::position::Flavor;
 
-    fn of(text: &str) -> Vec<(String, Option<Generated>)> {
+    fn of(text: &str) -> Found {
         let context = StatementContext {
             flavor: Flavor::MariaDb,
             default_db: b"d",
@@ -168,9 +187,16 @@ mod tests {
     #[test]
     fn generated_columns_are_found_in_every_spelling() {
         let (plain, virtual_, stored) = (None, Some(Generated::Virtual), Some(Generated::Stored));
-        let list = |wanted: &[(&str, Option<Generated>)]| -> Vec<_> {
-            wanted.iter().map(|(n, g)| ((*n).to_owned(), *g)).collect()
+        let list = |wanted: &[(&str, Option<Generated>)]| -> Found {
+            let said = |(name, generated): &(&str, _)| {
+                ((*name).to_owned(), ColumnSaid::Defined(*generated))
+            };
+            wanted.iter().map(said).collect()
         };
+        assert_eq!(
+            of("ALTER TABLE t RENAME COLUMN IF EXISTS V TO `W`, RENAME INDEX a TO b, RENAME TO u"),
+            [("w".to_owned(), ColumnSaid::Was("v".to_owned()))]
+        );
         assert_eq!(
             of(
                 "CREATE OR REPLACE TABLE IF NOT EXISTS `d`.`t` (`ID` int DEFAULT (1 + (2)), \

@@ -20,7 +20,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use computed::computed_columns;
+pub use computed::{ColumnSaid, computed_columns};
 pub use obstacle::{Obstacle, obstacles};
 pub use statement::classify;
 
