@@ -9,6 +9,7 @@
 //! differ the code branches on [`Flavor`](crate::position::Flavor).
 #![deny(clippy::indexing_slicing)]
 
+mod absent;
 mod assembler;
 mod cursor;
 pub mod event;

@@ -61,6 +61,9 @@ pub(crate) struct RowsHead {
     pub(crate) width: usize,
     /// Whether every column is present in every image.
     pub(crate) is_whole: bool,
+    /// Where the bitmaps of present columns stand in the event: of the first image of a change,
+    /// of the second (empty where there is none).
+    pub(crate) present: [Range<usize>; 2],
     /// Where the images (or their compressed form) stand in the event.
     pub(crate) images: Range<usize>,
 }
@@ -82,7 +85,9 @@ pub(crate) fn parse(
     }
     let width = cursor.length()?;
     let bytes = width.div_ceil(8);
+    let first = base + cursor.at();
     let mut is_whole = has_all(cursor.take(bytes)?, width);
+    let second = base + cursor.at();
     if rows.kind == RowsKind::Update {
         is_whole &= has_all(cursor.take(bytes)?, width);
     }
@@ -91,6 +96,7 @@ pub(crate) fn parse(
         flags,
         width,
         is_whole,
+        present: [first..first + bytes, second..base + cursor.at()],
         images: base + cursor.at()..end,
     })
 }

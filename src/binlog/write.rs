@@ -82,8 +82,14 @@ pub struct StatementBuilder {
     stamp: Stamp,
     /// Type of the rows events.
     code: u8,
-    /// Body of every rows event up to its images.
+    /// Body of every rows event up to its bitmaps of present columns.
     head: Vec<u8>,
+    /// Number of columns.
+    width: usize,
+    /// Number of those bitmaps.
+    bitmaps: usize,
+    /// Columns that the rows event that is being filled does not have, as a bitmap; empty for none.
+    absent: Vec<u8>,
     events: Vec<u8>,
     /// Where the rows event that is being filled starts.
     open_at: Option<usize>,
@@ -116,13 +122,13 @@ impl StatementBuilder {
         head.extend_from_slice(&(flags & !FLAG_STMT_END).to_le_bytes());
         head.extend_from_slice(extra);
         table_map::put_lenenc(&mut head, width);
-        for _ in 0..1 + usize::from(kind == RowsKind::Update) {
-            head.extend_from_slice(&all_columns(stamp.flavor, width));
-        }
         Ok(StatementBuilder {
             stamp,
             code,
             head,
+            width,
+            bitmaps: 1 + usize::from(kind == RowsKind::Update),
+            absent: Vec::new(),
             events,
             open_at: None,
             rows: 0,
@@ -131,15 +137,28 @@ impl StatementBuilder {
 
     /// Adds one row: its image, or before and after image back to back for an update.
     pub fn push(&mut self, row: &[u8]) {
+        self.push_narrow(row, &[]);
+    }
+
+    /// Adds one row whose image (or both) lacks the columns of the bitmap `absent`, empty for
+    /// none: the server computes them.
+    pub fn push_narrow(&mut self, row: &[u8], absent: &[u8]) {
         let is_full = |at| self.events.len() - at + row.len() > ROWS_EVENT_BYTES;
-        if self.open_at.is_some_and(is_full) {
+        if self.open_at.is_some_and(is_full) || self.absent != absent {
             self.close();
+            self.absent = absent.to_vec();
         }
         if self.open_at.is_none() {
             self.open_at = Some(self.events.len());
             let header = self.stamp.header(self.code, 0);
             self.events.extend_from_slice(&header.to_bytes());
             self.events.extend_from_slice(&self.head);
+            let mut present = all_columns(self.stamp.flavor, self.width);
+            let bytes = present.iter_mut().zip(&self.absent);
+            bytes.for_each(|(present, absent)| *present &= !absent);
+            for _ in 0..self.bitmaps {
+                self.events.extend_from_slice(&present);
+            }
         }
         self.events.extend_from_slice(row);
         self.rows += 1;
@@ -171,7 +190,8 @@ impl StatementBuilder {
     /// fit into the target's `max_allowed_packet`.
     #[must_use]
     pub fn statement_bytes_with(&self, row_bytes: usize) -> usize {
-        statement_len(self.events.len() + HEADER_LEN + self.head.len() + row_bytes)
+        let bitmaps = self.bitmaps * self.width.div_ceil(8);
+        statement_len(self.events.len() + HEADER_LEN + self.head.len() + bitmaps + row_bytes)
     }
 
     /// The events of the whole statement; empty when no row was added.

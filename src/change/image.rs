@@ -23,6 +23,15 @@ pub enum CellSize {
 }
 
 impl CellSize {
+    /// Length of the cell that starts at `at`, its prefix included; `None` where the prefix is cut.
+    #[must_use]
+    pub fn length_at(self, bytes: &[u8], at: usize) -> Option<usize> {
+        match self {
+            CellSize::Fixed(size) => Some(size as usize),
+            CellSize::Prefixed(prefix) => prefixed_length(bytes, at, prefix),
+        }
+    }
+
     /// The size rule of a column.
     ///
     /// # Errors
@@ -182,12 +191,8 @@ impl ImageLayout {
                 cell(None);
                 continue;
             }
-            let length = match *size {
-                CellSize::Fixed(size) => size as usize,
-                CellSize::Prefixed(prefix) => {
-                    prefixed_length(bytes, at, prefix).ok_or_else(|| cut(index, bytes.len()))?
-                }
-            };
+            let length = size.length_at(bytes, at);
+            let length = length.ok_or_else(|| cut(index, bytes.len()))?;
             let end = at + length;
             if end > bytes.len() {
                 return Err(cut(index, bytes.len()));
@@ -203,7 +208,7 @@ impl ImageLayout {
 #[inline]
 fn prefixed_length(bytes: &[u8], at: usize, prefix: u8) -> Option<usize> {
     let prefix = usize::from(prefix);
-    let head = bytes.get(at..at + prefix)?;
+    let head = bytes.get(at..at.checked_add(prefix)?)?;
     let mut length = 0usize;
     for (index, byte) in head.iter().enumerate() {
         length |= usize::from(*byte) << (8 * index);

@@ -138,6 +138,17 @@ pub struct Begin {
     pub flags: u8,
 }
 
+/// What a rows event leaves out of its images.
+#[derive(Clone, Debug)]
+pub struct AbsentCells {
+    /// Columns that are not in every image, by index.
+    pub columns: Vec<usize>,
+    /// Whether the first image of a change lacks any, and the second.
+    pub images: [bool; 2],
+    /// The event as logged.
+    pub logged: Bytes,
+}
+
 /// A rows event with whole images.
 #[derive(Clone, Debug)]
 pub struct RowsEvent {
@@ -152,6 +163,8 @@ pub struct RowsEvent {
     pub flags: u16,
     /// Where the row images stand in `event`: images back to back, before/after for updates.
     pub images: Range<usize>,
+    /// Where the source left cells out: `event` is then made, and holds [rows](super::Row).
+    pub absent: Option<AbsentCells>,
     /// Whether `event` is not itself in the stream but came out of a compressed one.
     pub nested: bool,
 }

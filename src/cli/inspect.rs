@@ -205,20 +205,26 @@ impl Binlog {
         let images = rows.event.get(rows.images.clone()).unwrap_or_default();
         let mut cells = Vec::new();
         let mut at = 0;
-        let mut next = || -> Result<Option<Map<String, Value>>> {
+        let marks = plan.layout().bitmap_bytes();
+        let lacks = |second: bool| {
+            let absent = rows.absent.as_ref();
+            absent.is_some_and(|cells| cells.images.get(usize::from(second)) == Some(&true))
+        };
+        let mut next = |second: bool| -> Result<Option<Map<String, Value>>> {
             let Some(rest) = images.get(at..).filter(|rest| !rest.is_empty()) else {
                 return Ok(None);
             };
             let length = plan.layout().split(rest, &mut cells)?;
+            let length = length + if lacks(second) { marks } else { 0 };
             at += length;
             Ok(images_to_json(&plan, &[rest.get(..length).unwrap_or_default()])?.pop())
         };
-        while let Some(first) = next()? {
+        while let Some(first) = next(false)? {
             let line = match rows.kind {
                 RowsKind::Write => json!({"table": table, "op": "insert", "after": first}),
                 RowsKind::Delete => json!({"table": table, "op": "delete", "before": first}),
                 RowsKind::Update => {
-                    let after = next()?.ok_or_else(|| {
+                    let after = next(true)?.ok_or_else(|| {
                         Error::corrupt("split rows event: an update has no after image")
                             .field("table", &table)
                     })?;

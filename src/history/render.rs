@@ -1,6 +1,6 @@
 //! Row values for people and programs: JSON, from the same Arrow columns that files have.
 
-use crate::change::Op;
+use crate::change::{Op, is_set};
 use crate::error::{Error, Result, Wrap};
 use crate::position::Seq;
 use crate::segment::{ChangeBuilder, ChangeRow, TablePlan, system};
@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Renders row images of one table version as JSON objects: column name to value. A cell that
-/// its typed column does not hold exactly shows as `{"raw": "0x..."}`.
+/// its typed column does not hold exactly shows as `{"raw": "0x..."}`, one that the source did not
+/// log as `{"absent": true}`.
 ///
 /// # Errors
 /// `Corrupt` when an image is not of this version.
@@ -47,7 +48,11 @@ fn row_to_json(plan: &TablePlan, batch: &RecordBatch, row: usize) -> Result<Map<
         .unwrap_or_default();
     for (index, column) in plan.version().columns.iter().enumerate() {
         let exact = raw.iter().find(|(field, _)| *field == column.field_id);
+        let absent = raw.iter().find(|(field, _)| *field == system::ABSENT_ID);
         let value = match exact {
+            None if absent.is_some_and(|(_, bitmap)| is_set(bitmap, index)) => {
+                Value::Object(Map::from_iter([("absent".to_owned(), Value::Bool(true))]))
+            }
             Some((_, bytes)) => Value::Object(Map::from_iter([(
                 "raw".to_owned(),
                 Value::String(hex0x(bytes)),

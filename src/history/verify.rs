@@ -281,5 +281,6 @@ fn entry_of(file: &BaseFile) -> FileEntry {
         key_max: None,
         seq_first: Seq::FIRST,
         seq_last: Seq::FIRST,
+        absent: false,
     }
 }

@@ -5,6 +5,7 @@
 //! counts only from its commit on; until then everything it added can be taken back, for a
 //! connection may break in the middle of it (I4).
 
+use super::absent::{self, Lack};
 use super::commit_time::CommitClock;
 use super::index::{IndexMark, TableIndex};
 use super::transaction::{OpenTransaction, excerpt};
@@ -34,6 +35,8 @@ pub(crate) struct EventRef {
     pub(crate) ordinal: i32,
     /// Flags as logged.
     pub(crate) flags: u16,
+    /// Whether cells are absent from its images.
+    pub(crate) absent: bool,
 }
 
 /// All images of one table version.
@@ -255,6 +258,7 @@ impl Batch {
         Ok(())
     }
 
+    /// Takes in an event of which nothing is known but its bytes: a barrier names it.
     fn undecoded(&mut self, event: Undecoded, catalogue: &mut Catalogue) -> Result<()> {
         let seq = self.seq_next();
         self.bytes += event.event.len();
@@ -265,15 +269,26 @@ impl Batch {
     }
 
     fn rows(&mut self, rows: RowsEvent, catalogue: &mut Catalogue) -> Result<()> {
-        let Some(slot) = self.slot(&rows.shape, catalogue)? else {
-            let undecoded = Undecoded {
-                event: rows.event,
-                shape: Some(rows.shape),
-                reason: UNKNOWN_LENGTH.to_owned(),
-                nested: rows.nested,
-            };
-            return self.undecoded(undecoded, catalogue);
+        let Some(mut slot) = self.slot(&rows.shape, catalogue)? else {
+            return self.undecoded(of_unknown_length(rows), catalogue);
         };
+        if let Some(cells) = &rows.absent {
+            let table = self.tables.get(slot as usize);
+            match table.map_or(Lack::Unknown, |table| absent::lack(&table.plan, cells)) {
+                Lack::Computed => {}
+                Lack::NewIdentity => {
+                    self.forget_shapes();
+                    let barrier =
+                        absent::identify_by_given(&rows.shape, self.seq_next(), catalogue);
+                    self.barriers.extend(barrier);
+                    let Some(other) = self.slot(&rows.shape, catalogue)? else {
+                        return self.undecoded(of_unknown_length(rows), catalogue);
+                    };
+                    slot = other;
+                }
+                Lack::Unknown => return self.undecoded(absent::undecoded(rows), catalogue),
+            }
+        }
         let transaction = self.transactions.len() as u32;
         let event = self.events.len() as u32;
         let open = self.open.as_mut().ok_or_else(outside)?;
@@ -296,7 +311,7 @@ impl Batch {
                 RowsKind::Delete => &[Op::Delete],
             };
             let row = open.next_row(rows.kind)?;
-            for &op in ops {
+            for (image, &op) in ops.iter().enumerate() {
                 let rest = images.get(at..).unwrap_or_default();
                 let split = table.plan.layout().split(rest, &mut self.cells);
                 let length = split.map_err(|e| {
@@ -304,6 +319,13 @@ impl Batch {
                         .field("after", &self.position)
                         .hint("rebuild the table on the source (ALTER TABLE .. FORCE), then take a new base; report it")
                 })?;
+                let marks = match &rows.absent {
+                    Some(cells) if cells.images.get(image) == Some(&true) => {
+                        table.plan.layout().bitmap_bytes()
+                    }
+                    _ => 0,
+                };
+                let length = length + marks;
                 let image = rest.get(..length).unwrap_or_default();
                 let start = table.index.keys_len();
                 let typed = table
@@ -320,6 +342,7 @@ impl Batch {
             transaction,
             ordinal,
             flags: rows.flags,
+            absent: rows.absent.is_some(),
         });
         Ok(())
     }
@@ -429,6 +452,16 @@ impl Batch {
                 table.index.truncate(index_mark);
             }
         }
+    }
+}
+
+/// Rows of which it is not known where each ends.
+fn of_unknown_length(rows: RowsEvent) -> Undecoded {
+    Undecoded {
+        event: rows.event,
+        shape: Some(rows.shape),
+        reason: UNKNOWN_LENGTH.to_owned(),
+        nested: rows.nested,
     }
 }
 

@@ -8,8 +8,8 @@ use super::batch::Batch;
 use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole, ObjectRef,
-    OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+    ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
+    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
@@ -213,6 +213,7 @@ impl Committer {
                 key_max,
                 seq_first: file.seqs.0,
                 seq_last: file.seqs.1,
+                absent: file.absent,
             });
         }
         Ok(entries)
@@ -256,6 +257,10 @@ impl Committer {
             .filter(|f| f.role == FileRole::Changes)
             .map(|f| f.rows)
             .sum();
+        let is_lacking = files.iter().any(|f| f.absent);
+        let is_given = pending.tables.iter().any(|version| version.given_rows);
+        let requires = (is_lacking || is_given).then(|| ABSENT_CELLS.to_owned());
+        let requires = requires.into_iter().collect();
         Ok(SegmentManifest {
             timeline: self.timeline,
             seq_first: batch.seq_first,
@@ -289,7 +294,8 @@ impl Committer {
             undone: batch.undone.clone(),
             undone_rows: batch.undone_rows.clone(),
             catalog,
-            requires: Vec::new(),
+            computed: pending.computed,
+            requires,
         })
     }
 }
@@ -311,5 +317,6 @@ fn pack_entry(name: &ObjectName, length: u64, crc32: Crc32, sha256: Sha256) -> F
         key_max: None,
         seq_first: Seq::FIRST,
         seq_last: Seq::FIRST,
+        absent: false,
     }
 }

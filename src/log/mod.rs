@@ -5,6 +5,7 @@
 //! [`capture`](run) drives one connection after the other; `resume` finds the place to go on
 //! from the chain alone, never from a file of its own.
 
+mod absent;
 mod batch;
 mod commit;
 mod commit_time;

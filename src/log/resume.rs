@@ -7,7 +7,7 @@ use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     Catalogue, EpochClaim, MarkKind, Pending, Repository, StoredManifest, Timeline,
 };
-use crate::position::{BinlogPosition, GtidSet, Seq};
+use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
 use crate::source::{SourceIdentity, SqlClient, current_end, current_position, read_catalogue};
 use bytes::Bytes;
@@ -165,6 +165,7 @@ impl Writer {
         let mut catalogue = catalogue;
         let cases = identity.settings.get("lower_case_table_names");
         catalogue.fold_names(cases.is_some_and(|cases| cases != "0"));
+        catalogue.leave_out_computed(leaves_out_computed(&identity));
         Ok(Writer {
             catalogue,
             identity,
@@ -245,6 +246,7 @@ pub(super) fn sealing(
         let rest = catalogue.take_pending(batch.seq_next().prev());
         pending.tables.extend(rest.tables);
         pending.retired.extend(rest.retired);
+        pending.computed = rest.computed;
     }
     let source =
         serde_json::to_value(identity).wrap(|| Error::internal("write source identity"))?;
@@ -256,6 +258,14 @@ pub(super) fn sealing(
         format_description,
         covered_through_us,
     })
+}
+
+/// Whether the source may leave generated columns out of row images: MariaDB 10.11 never does,
+/// 11.8 does.
+fn leaves_out_computed(identity: &SourceIdentity) -> bool {
+    let major = identity.version.split('.').next();
+    identity.flavor == Flavor::MariaDb
+        && major.is_some_and(|major| major.parse().is_ok_and(|major: u32| major >= 11))
 }
 
 fn beyond(pending: &Pending, seq_next: Seq) -> bool {

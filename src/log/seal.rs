@@ -48,6 +48,8 @@ pub(crate) struct EncodedFile {
     pub(crate) order: FileOrder,
     pub(crate) keys: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) seqs: (Seq, Seq),
+    /// Whether cells are absent from its rows.
+    pub(crate) absent: bool,
 }
 
 impl EncodedFile {
@@ -176,6 +178,7 @@ fn table_file(
     let mut builder = ChangeBuilder::new(Arc::clone(&table.plan), BATCH_ROWS.min(range.len()));
     let mut seqs = (Seq(i64::MAX), Seq(i64::MIN));
     let mut keys: Option<(&[u8], &[u8])> = None;
+    let mut absent = false;
     for (row, key) in table.index.iter().skip(range.start).take(range.len()) {
         let lost = || {
             Error::internal("find row image in batch").field("table", &table.plan.version().name)
@@ -196,6 +199,7 @@ fn table_file(
             commit_time_us: transaction.commit.map_or(0, |c| c.at_us),
         };
         builder.append(image, &change)?;
+        absent |= event.absent;
         seqs = (seqs.0.min(change.seq), seqs.1.max(change.seq));
         keys = Some((keys.map_or(key, |(first, _)| first), key));
         if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
@@ -221,6 +225,7 @@ fn table_file(
         },
         keys: keys.map(|(min, max)| (min.to_vec(), max.to_vec())),
         seqs,
+        absent,
     })
 }
 
@@ -236,6 +241,7 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
         order,
         keys: None,
         seqs,
+        absent: false,
     };
     let mut transactions = TransactionsWriter::new();
     for row in &batch.transactions {
@@ -335,6 +341,7 @@ mod tests {
             order: FileOrder::Key,
             keys: None,
             seqs: (Seq(1), Seq(1)),
+            absent: false,
         }
     }
 

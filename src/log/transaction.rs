@@ -7,7 +7,9 @@ use crate::change::{Begin, Commit, CommitTime, RowsKind, Statement, StatementKin
 use crate::error::{Error, Result};
 use crate::manifest::{Barrier, Catalogue, Ddl};
 use crate::position::{Flavor, Gtid, Seq};
-use crate::schema::ddl::{self, Effect, StatementClass, StatementContext, TransactionControl};
+use crate::schema::ddl::{
+    self, ColumnSaid, Effect, StatementClass, StatementContext, TransactionControl,
+};
 use crate::schema::{TableId, TableName};
 use crate::segment::{EntryKind, RawWriter, StatementRow, TransactionRow};
 use bytes::Bytes;
@@ -132,8 +134,9 @@ impl OpenTransaction {
                     seq,
                     statement: excerpt(&statement.text),
                 });
+                let computed = || ddl::computed_columns(&statement.text, &context);
                 for effect in effects {
-                    apply_effect(effect, &statement.text, seq, catalogue);
+                    apply_effect(effect, (&statement.text, seq), catalogue, &computed);
                 }
             }
             self.ddl |= is_ddl;
@@ -284,17 +287,35 @@ fn barriers_of(
 }
 
 /// Table identity follows what happened to the table; all else about a DDL is for those who repeat it.
-fn apply_effect(effect: &Effect, text: &[u8], seq: Seq, catalogue: &mut Catalogue) {
+fn apply_effect(
+    effect: &Effect,
+    (text, seq): (&[u8], Seq),
+    catalogue: &mut Catalogue,
+    computed: &dyn Fn() -> Vec<(String, ColumnSaid)>,
+) {
     match effect {
         // With IF NOT EXISTS it is logged also when the table stays as it is.
         Effect::CreateTable {
             if_not_exists: true,
+            name,
             ..
-        } => {}
-        Effect::DropTable(name) | Effect::CreateTable { name, .. } => {
+        } if catalogue.knows(name) => {}
+        Effect::CreateTable { name, like, .. } => {
+            catalogue.drop_table(name);
+            match like {
+                Some(like) => catalogue.tell_alike(name, like),
+                None => catalogue.tell_computed(name, &computed()),
+            }
+        }
+        Effect::AlterTable(name) => {
+            catalogue.tell_computed(name, &computed());
+            if may_change_times(text) {
+                catalogue.doubt_table(name, seq);
+            }
+        }
+        Effect::DropTable(name) => {
             catalogue.drop_table(name);
         }
-        Effect::AlterTable(name) if may_change_times(text) => catalogue.doubt_table(name, seq),
         Effect::Truncate(name) => {
             catalogue.truncate_table(name, seq);
         }

@@ -35,6 +35,10 @@ pub struct Catalogue {
     retired: Vec<TableId>,
     /// The server keeps names in lower case, however a statement spells them.
     names_folded: bool,
+    /// The server leaves generated columns out of row images.
+    leaves_out: bool,
+    /// Which columns are generated, where no version knows yet.
+    told: Told,
     /// Shapes already matched, by address; the shape is kept alive so that the address stays
     /// its own.
     seen: HashMap<usize, (Arc<TableShape>, Arc<TableVersion>)>,
@@ -51,6 +55,9 @@ pub struct Pending {
     pub tables: Vec<Arc<TableVersion>>,
     /// Tables whose incarnation ended.
     pub retired: Vec<TableId>,
+    /// Which columns of tables are generated, where no version says it yet: all that is known, not
+    /// what is new.
+    pub computed: Vec<ComputedColumns>,
 }
 
 /// `timelines/<t4>/catalog/<seq20>.json.zst`: zstd of a framed JSON object.
@@ -61,10 +68,18 @@ struct CatalogDocument {
     seq: Seq,
     #[serde(with = "super::segment::arc_list")]
     tables: Vec<Arc<TableVersion>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    computed: Vec<ComputedColumns>,
+    #[serde(skip)]
+    requires: Vec<String>,
 }
 
 impl Document for CatalogDocument {
     const KIND: &'static str = "catalog";
+
+    fn requires(&self) -> &[String] {
+        &self.requires
+    }
 }
 
 impl Catalogue {
@@ -82,6 +97,8 @@ impl Catalogue {
             introduced: Vec::new(),
             retired: Vec::new(),
             names_folded: false,
+            leaves_out: false,
+            told: Told::default(),
             seen: HashMap::new(),
         }
     }
@@ -174,17 +191,27 @@ impl Catalogue {
             return Arc::clone(version);
         }
         let version = match self.by_name(&shape.name).cloned() {
-            Some(current) if current.has_shape(shape) && !learns(&current, shape) => current,
-            Some(current) => self.introduce(current.next(seq, TableShape::clone(shape))),
+            Some(current)
+                if current.has_shape(shape)
+                    && !self.learns(&current, shape)
+                    && !learns_lengths(&current, shape) =>
+            {
+                current
+            }
+            Some(current) if current.has_shape(shape) && !learns_lengths(&current, shape) => {
+                // All else stays, above all what keys are made of.
+                let next = current.next(seq, shape_of(&current));
+                self.introduce_told(next, (shape, Some(&current)))
+            }
+            Some(current) => {
+                let next = current.next(seq, TableShape::clone(shape));
+                self.introduce_told(next, (shape, Some(&current)))
+            }
             None => {
                 let id = self.allocate(seq);
                 let flavor = self.flavor;
-                self.introduce(TableVersion::first(
-                    id,
-                    seq,
-                    flavor,
-                    TableShape::clone(shape),
-                ))
+                let first = TableVersion::first(id, seq, flavor, TableShape::clone(shape));
+                self.introduce_told(first, (shape, None))
             }
         };
         if self.seen.len() >= SEEN_MAX {
@@ -206,6 +233,7 @@ impl Catalogue {
 
     /// DROP TABLE: the incarnation ends. `false` when the name is not known (nothing to end).
     pub fn drop_table(&mut self, name: &TableName) -> bool {
+        self.told.forget(&self.spelled(name));
         let id = self.by_name.get(&self.spelled(name)).cloned();
         id.inspect(|id| self.retire(id)).is_some()
     }
@@ -213,6 +241,7 @@ impl Catalogue {
     /// DROP DATABASE: ends every incarnation in it and says how many there were.
     pub fn drop_database(&mut self, db: &str) -> usize {
         let db = self.spelled(&TableName::new(db, "")).db;
+        self.told.forget_database(&db);
         let names = self.by_name.iter().filter(|(name, _)| name.db == db);
         let mut ids: Vec<TableId> = names.map(|(_, id)| id.clone()).collect();
         // The order goes into the manifest, so it must not depend on hashing.
@@ -231,11 +260,16 @@ impl Catalogue {
         seq: Seq,
     ) -> Option<Arc<TableVersion>> {
         let (from, to) = (&self.spelled(from), &self.spelled(to));
-        let current = self.by_name(from)?.clone();
+        let told = self.told.of_table(from).cloned();
+        let current = self.by_name(from).cloned();
         if from == to {
-            return Some(current);
+            return current;
         }
-        self.drop_table(to);
+        if current.is_some() || told.is_some() {
+            self.drop_table(to);
+        }
+        self.told.rename(from, to);
+        let current = current?;
         self.by_name.remove(from);
         let mut shape = shape_of(&current);
         shape.name = to.clone();
@@ -250,14 +284,13 @@ impl Catalogue {
     /// the name is not known.
     pub fn truncate_table(&mut self, name: &TableName, seq: Seq) -> Option<Arc<TableVersion>> {
         let current = self.by_name(name)?.clone();
+        let told = self.told.clone();
         self.drop_table(name);
+        self.told = told;
         let id = self.allocate(seq);
-        Some(self.introduce(TableVersion::first(
-            id,
-            seq,
-            self.flavor,
-            shape_of(&current),
-        )))
+        let mut first = TableVersion::first(id, seq, self.flavor, shape_of(&current));
+        first.given_rows = current.given_rows;
+        Some(self.introduce(first))
     }
 
     /// Whether something was allocated since the last [`take_pending`](Self::take_pending).
@@ -274,6 +307,7 @@ impl Catalogue {
         Pending {
             tables: std::mem::take(&mut self.introduced),
             retired: std::mem::take(&mut self.retired),
+            computed: self.told.list(),
         }
     }
 
@@ -292,6 +326,7 @@ impl Catalogue {
             return Err(Error::internal("apply manifest over pending allocations"));
         }
         self.seq = manifest.seq_last;
+        self.told = Told::of(&manifest.computed);
         if manifest.tables.is_empty() && manifest.retired.is_empty() {
             return Ok(());
         }
@@ -319,6 +354,8 @@ impl Catalogue {
             flavor: self.flavor,
             seq: self.seq,
             tables: self.versions().cloned().collect(),
+            computed: self.told.list(),
+            requires: self.requires(),
         };
         let bytes = document.encode()?;
         let packed = zstd::bulk::compress(&bytes, 3).wrap(|| Error::internal("pack catalogue"))?;
@@ -341,6 +378,7 @@ impl Catalogue {
         let document = CatalogDocument::decode(object, &plain)?;
         let mut catalogue = Catalogue::empty(document.timeline, document.flavor);
         catalogue.seq = document.seq;
+        catalogue.told = Told::of(&document.computed);
         let filled = document
             .tables
             .into_iter()
@@ -426,7 +464,7 @@ impl Catalogue {
 }
 
 /// Whether a shape says how long the cells of a column are that were of unknown length.
-fn learns(current: &TableVersion, shape: &TableShape) -> bool {
+fn learns_lengths(current: &TableVersion, shape: &TableShape) -> bool {
     let unknown = |c: &Column| c.is_of_unknown_length(current.flavor);
     let mut pairs = current.columns.iter().zip(&shape.columns);
     pairs.any(|(was, is)| unknown(was) && !unknown(is))
@@ -443,5 +481,9 @@ fn shape_of(version: &TableVersion) -> TableShape {
     }
 }
 
+mod computed;
 #[cfg(test)]
 mod tests;
+
+pub use computed::ComputedColumns;
+use computed::Told;

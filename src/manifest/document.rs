@@ -23,8 +23,11 @@ pub const FORMAT: u32 = 1;
 /// No stored JSON object is longer (compressed ones: after inflating).
 pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 
-/// Abilities a reader must have for some object that this version knows; none yet.
-const KNOWN_REQUIRES: [&str; 0] = [];
+/// Rows may lack cells, and rows without a key may be told apart by some of their columns.
+pub const ABSENT_CELLS: &str = "absent-cells";
+
+/// Abilities a reader must have for some object that this version knows.
+const KNOWN_REQUIRES: [&str; 1] = [ABSENT_CELLS];
 
 const TAIL: &str = ",\"crc32\":\"";
 const TAIL_BYTES: usize = 20;

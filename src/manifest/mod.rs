@@ -16,9 +16,9 @@ mod repository;
 mod segment;
 
 pub use base::{BaseManifest, BaseOrigin, BaseTable, SequenceState};
-pub use catalogue::{Catalogue, Pending};
+pub use catalogue::{Catalogue, ComputedColumns, Pending};
 pub use digest::{Crc32, Sha256};
-pub use document::{DOCUMENT_BYTES_MAX, Document, FORMAT};
+pub use document::{ABSENT_CELLS, DOCUMENT_BYTES_MAX, Document, FORMAT};
 pub use repo::{Fork, RepoHeader, Timeline, WriterEpoch};
 pub use repository::{
     CommitOutcome, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,

@@ -86,6 +86,9 @@ pub struct SegmentManifest {
     /// The catalogue as of `seq_last`, where this manifest names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<ObjectRef>,
+    /// Which columns of tables are generated, where no version says it yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub computed: Vec<super::ComputedColumns>,
     /// See [`Document::requires`].
     #[serde(default, skip_serializing)]
     pub requires: Vec<String>,
@@ -174,6 +177,9 @@ pub struct FileEntry {
     pub seq_first: Seq,
     /// Highest entry with rows in it.
     pub seq_last: Seq,
+    /// Whether the source left cells of its rows out of the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
 }
 
 /// Another object, named with its length and hash.

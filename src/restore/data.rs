@@ -158,6 +158,7 @@ impl Writer {
             stamp: self.target.stamp(&self.clock),
             packet_bytes_max: self.target.packet_bytes_max(),
             skip: progress.rows_done,
+            only_given: table.lacks_cells(),
         };
         let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
         let compute = self.compute.clone();

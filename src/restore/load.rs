@@ -138,6 +138,8 @@ async fn build(
         };
     }
     let mut plan = decide(input)?;
+    let lacks = plan.tables.iter().filter_map(|table| table.note_of_lack());
+    plan.notes = lacks.collect();
     let cascades = Cascades {
         repo,
         base: &base,

@@ -4,6 +4,7 @@
 //! exact cut, the base, the files, what stands in the way; nothing is touched yet) and then a
 //! [`RestoreReport`] (what was written and proven). Cut and plan are decided by pure functions.
 
+mod absent;
 mod cascade;
 mod cut;
 mod data;

@@ -4,6 +4,7 @@
 //! was read back and found equal. Whatever ends the process in between, the target says what it
 //! is, and `--resume` goes on from there (I8).
 
+use super::absent::require_computing;
 use super::data::{Writer, Written, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
@@ -97,6 +98,7 @@ impl<'a> Restore<'a> {
             holdings: BTreeMap::new(),
             next_ids: BTreeMap::new(),
         };
+        require_computing(client, target, (&plan, &writer.clock)).await?;
         self.schema(client, &mut replay, &objects, &state).await?;
         let written = self.rows(client, &mut replay, &state).await?;
         if plan.statements.is_empty() {

@@ -5,10 +5,11 @@
 
 use super::rows::TableInput;
 use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement};
-use crate::change::RowsKind;
+use crate::change::{RowsKind, narrow};
 use crate::error::{Error, Result};
 use crate::schema::TableVersion;
 use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -26,6 +27,8 @@ pub(super) struct StatementOptions {
     pub(super) packet_bytes_max: usize,
     /// Rows of the epoch that the target has already, from an earlier run of the same restore.
     pub(super) skip: u64,
+    /// The target computes what rows lack: their fingerprint is of the other columns.
+    pub(super) only_given: bool,
 }
 
 /// A statement with the rows of the table that are there once it is committed.
@@ -61,35 +64,30 @@ pub(super) fn send(
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
-    let canonical = Canonicalizer::of_stored(Arc::clone(&plan));
-    let mut cells = Vec::new();
-    let mut hash = |image: &[u8]| {
-        plan.layout().split(image, &mut cells)?;
-        canonical.hash(image, &cells)
-    };
+    let mut rows = Rows::new(plan, options);
     let mut fingerprint = before;
     let mut sent = || -> Result<()> {
         let mut sender = Sender::new(options, &version, RowsKind::Delete, 0, out)?;
-        input.vanished(|image, copies| {
-            let hash = hash(image)?;
+        input.vanished(|row, copies| {
+            let row = rows.read(row, RowsKind::Delete)?;
             for _ in 0..copies {
-                fingerprint.remove(hash);
-                sender.row(image)?;
+                fingerprint.remove(row.hash);
+                sender.row(&row)?;
             }
             Ok(())
         })?;
         sender.flush()?;
         let mut sender = Sender::new(options, &version, RowsKind::Write, sender.seen, out)?;
         let mut replaces = input.is_sequence();
-        input.appeared(|image, copies| {
-            let hash = hash(image)?;
+        input.appeared(|row, copies| {
+            let row = rows.read(row, RowsKind::Write)?;
             // The one row of a sequence takes the place of the one before.
             if std::mem::take(&mut replaces) {
                 fingerprint = Fingerprint::default();
             }
             for _ in 0..copies {
-                fingerprint.add(hash);
-                sender.row(image)?;
+                fingerprint.add(row.hash);
+                sender.row(&row)?;
             }
             Ok(())
         })?;
@@ -103,6 +101,80 @@ pub(super) fn send(
         fingerprint,
         largest_id: input.largest_id(),
     })
+}
+
+/// A row as it is sent.
+struct SentRow<'a> {
+    /// Of its canonical row.
+    hash: u128,
+    /// Its image, of the columns that are sent.
+    image: &'a [u8],
+    /// Those that are not, as a bitmap; empty for none.
+    absent: &'a [u8],
+}
+
+/// Reads the rows of a fold.
+struct Rows {
+    plan: Arc<TablePlan>,
+    canonical: Canonicalizer,
+    options: StatementOptions,
+    /// The columns that the target computes, as a bitmap.
+    computed: Vec<u8>,
+    cells: Vec<Option<Range<u32>>>,
+    image: Vec<u8>,
+}
+
+impl Rows {
+    fn new(plan: Arc<TablePlan>, options: StatementOptions) -> Rows {
+        let mut computed = vec![0; plan.layout().bitmap_bytes()];
+        for column in (0..plan.layout().columns()).filter(|column| plan.is_computed(*column)) {
+            if let Some(byte) = computed.get_mut(column / 8) {
+                *byte |= 1 << (column % 8);
+            }
+        }
+        Rows {
+            canonical: match options.only_given {
+                true => Canonicalizer::of_given(Arc::clone(&plan)),
+                false => Canonicalizer::of_stored(Arc::clone(&plan)),
+            },
+            plan,
+            options,
+            computed,
+            cells: Vec::new(),
+            image: Vec::new(),
+        }
+    }
+
+    fn read<'a>(&'a mut self, row: &'a [u8], kind: RowsKind) -> Result<SentRow<'a>> {
+        let mut row = self.plan.layout().split_row(row, &mut self.cells)?;
+        let hash = self.canonical.hash(row.image, &self.cells)?;
+        // What the target computed need not be what the source did, and is not searched for.
+        if self.options.only_given && kind == RowsKind::Delete {
+            row.absent = match self.computed.iter().any(|byte| *byte != 0) {
+                true => &self.computed,
+                false => &[],
+            };
+        }
+        if row.absent.is_empty() {
+            return Ok(SentRow {
+                hash,
+                image: row.image,
+                absent: &[],
+            });
+        }
+        self.image.clear();
+        narrow(
+            &row,
+            &self.cells,
+            self.options.stamp.flavor,
+            &mut self.image,
+        )?;
+        Ok(SentRow {
+            hash,
+            image: &self.image,
+            absent: row.absent,
+        })
+    }
 }
 
 struct Sender<'a> {
@@ -133,7 +205,8 @@ impl<'a> Sender<'a> {
         })
     }
 
-    fn row(&mut self, image: &[u8]) -> Result<()> {
+    fn row(&mut self, row: &SentRow<'_>) -> Result<()> {
+        let image = row.image;
         if self.seen < self.options.skip {
             self.seen += 1;
             return Ok(());
@@ -156,7 +229,7 @@ impl<'a> Sender<'a> {
             .field("max_allowed_packet", PACKET_BYTES_MAX)
             .hint("restore without this table, and fetch it from the Parquet files"));
         }
-        self.builder.push(image);
+        self.builder.push_narrow(image, row.absent);
         self.seen += 1;
         Ok(())
     }

@@ -24,6 +24,8 @@ pub(super) struct Expected {
     pub(super) version: Option<Arc<TableVersion>>,
     /// Rows.
     pub(super) fingerprint: Fingerprint,
+    /// Of the columns that the server does not compute.
+    pub(super) only_given: bool,
 }
 
 /// Reads tables of a target back.
@@ -85,7 +87,9 @@ impl Reader<'_> {
                 Some(version) => Arc::clone(version),
                 None => shape_on_target(found, self.flavor),
             };
-            queue.push((index, version, found.clone()));
+            let version = generated_as(&version, found);
+            let canonical = canonicalizer(version, table.only_given)?;
+            queue.push((index, canonical, found.clone()));
         }
         queue.sort_by_key(|(_, _, found)| found.rows_estimate);
         let queue = Arc::new(Mutex::new(queue));
@@ -185,7 +189,15 @@ fn generated_as(version: &Arc<TableVersion>, found: &CatalogueTable) -> Arc<Tabl
     Arc::new(version)
 }
 
-type Queue = Arc<Mutex<Vec<(usize, Arc<TableVersion>, CatalogueTable)>>>;
+fn canonicalizer(version: Arc<TableVersion>, only_given: bool) -> Result<Canonicalizer> {
+    let plan = Arc::new(TablePlan::compile(version)?);
+    Ok(match only_given {
+        true => Canonicalizer::of_given(plan),
+        false => Canonicalizer::of_stored(plan),
+    })
+}
+
+type Queue = Arc<Mutex<Vec<(usize, Canonicalizer, CatalogueTable)>>>;
 
 async fn read_all(
     mut worker: SnapshotWorker,
@@ -195,12 +207,12 @@ async fn read_all(
     let mut done = Vec::new();
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((index, version, found)) = next else {
+        let Some((index, canonical, found)) = next else {
             break;
         };
-        let fingerprint = read_back(&mut worker, &version, &found, &compute).await?;
+        let fingerprint = read_back(&mut worker, &canonical, &found, &compute).await?;
         let holding = Holding {
-            version,
+            version: Arc::clone(canonical.plan().version()),
             fingerprint,
         };
         done.push((index, holding));
@@ -211,16 +223,16 @@ async fn read_all(
 
 async fn read_back(
     worker: &mut SnapshotWorker,
-    version: &Arc<TableVersion>,
+    canonical: &Canonicalizer,
     found: &CatalogueTable,
     compute: &Compute,
 ) -> Result<Fingerprint> {
-    let plan = Arc::new(TablePlan::compile(generated_as(version, found))?);
-    let start = (plan, Fingerprint::default());
-    let each = |(plan, mut sum): (Arc<TablePlan>, Fingerprint), batch: RowBatch| {
-        sum.merge(&fingerprint(&plan, &batch)?);
-        Ok((plan, sum))
+    let start = (canonical.clone(), Fingerprint::default());
+    let each = |(canonical, mut sum): (Canonicalizer, Fingerprint), batch: RowBatch| {
+        sum.merge(&fingerprint(&canonical, &batch)?);
+        Ok((canonical, sum))
     };
+    let version = canonical.plan().version();
     let read = read_batches((worker, compute), (version, found), start, each);
     Ok(read.await?.1)
 }
@@ -248,13 +260,12 @@ async fn read_batches<S: Send + 'static>(
     state.map_err(|e| e.field("table", &version.name))
 }
 
-fn fingerprint(plan: &Arc<TablePlan>, batch: &RowBatch) -> Result<Fingerprint> {
-    let canonical = Canonicalizer::of_stored(Arc::clone(plan));
+fn fingerprint(canonical: &Canonicalizer, batch: &RowBatch) -> Result<Fingerprint> {
     let (mut sum, mut cells, mut start) = (Fingerprint::default(), Vec::new(), 0);
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);
         let image = image.ok_or_else(|| Error::internal("verify table: batch of no rows"))?;
-        plan.layout().split(image, &mut cells)?;
+        canonical.plan().layout().split(image, &mut cells)?;
         sum.add(canonical.hash(image, &cells)?);
         start = end;
     }

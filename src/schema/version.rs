@@ -47,6 +47,10 @@ pub struct TableVersion {
     pub columns: Vec<Column>,
     /// Row identity in key order; empty: rows are a multiset of whole rows.
     pub key: Vec<KeyPart>,
+    /// Of a table without a key: rows are told apart by the columns that are not generated, for
+    /// the source may not log the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_rows: bool,
     /// Highest field id ever used by the table, so that none is used twice.
     pub field_id_max: i32,
     /// Table map body without its table id, as logged; empty until one was seen.
@@ -69,6 +73,7 @@ impl TableVersion {
             flavor,
             columns: Vec::new(),
             key: Vec::new(),
+            given_rows: false,
             field_id_max: 0,
             raw_table_map: Vec::new(),
             definition: None,
@@ -98,8 +103,10 @@ impl TableVersion {
                 }
             };
             // The binlog never says these two; what is known of the column stays known.
-            if let Some(same) = same.filter(|c| c.wire_type == column.wire_type) {
+            if let Some(same) = same {
                 column.generated = column.generated.or(same.generated);
+            }
+            if let Some(same) = same.filter(|c| c.wire_type == column.wire_type) {
                 column.declared = column.declared.or_else(|| same.declared.clone());
             }
             column.stored = column.default_storage(self.flavor);

@@ -3,7 +3,8 @@
 //! Two row images that mean the same row have the same canonical row: a row read by SELECT and
 //! the same row in the binlog, a JSON document with and without the slack of in-place updates,
 //! one value compressed twice. Canonical rows are hashed and never stored, so their layout is
-//! frozen with the name [`ROW_HASH`]. For every column that is not hidden, in table order, one
+//! frozen with the name [`ROW_HASH`]. Where a source does not log generated columns, the canonical
+//! row of the given columns leaves them out. For every column that is not hidden, in table order, one
 //! tag byte and then (numbers little endian, lengths unsigned LEB128):
 //!
 //! | tag | cell | bytes |
@@ -30,12 +31,22 @@ use std::sync::Arc;
 /// Name of the row hash, recorded wherever fingerprints are kept.
 pub const ROW_HASH: &str = "xxh3-128/1";
 
+/// Columns that are no part of a canonical row.
+#[derive(Clone, Copy, Debug)]
+enum LeavesOut {
+    /// Those that no SELECT shows.
+    Hidden,
+    /// And virtual generated ones.
+    Virtual,
+    /// And all that the server computes.
+    Computed,
+}
+
 /// Turns row images of one table version into canonical rows.
 #[derive(Clone, Debug)]
 pub struct Canonicalizer {
     plan: Arc<TablePlan>,
-    /// Whether virtual generated columns are left out.
-    stored_only: bool,
+    leaves_out: LeavesOut,
 }
 
 impl Canonicalizer {
@@ -44,7 +55,7 @@ impl Canonicalizer {
     pub fn new(plan: Arc<TablePlan>) -> Canonicalizer {
         Canonicalizer {
             plan,
-            stored_only: false,
+            leaves_out: LeavesOut::Hidden,
         }
     }
 
@@ -55,14 +66,34 @@ impl Canonicalizer {
     pub fn of_stored(plan: Arc<TablePlan>) -> Canonicalizer {
         Canonicalizer {
             plan,
-            stored_only: true,
+            leaves_out: LeavesOut::Virtual,
         }
+    }
+
+    /// The same, but for the columns that the server computes: images that lack some of these
+    /// have the same canonical row as those that do not.
+    #[must_use]
+    pub fn of_given(plan: Arc<TablePlan>) -> Canonicalizer {
+        Canonicalizer {
+            plan,
+            leaves_out: LeavesOut::Computed,
+        }
+    }
+
+    /// How the images are read.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<TablePlan> {
+        &self.plan
     }
 
     fn leaves_out(&self, index: usize) -> bool {
         let column = self.plan.version().columns.get(index);
-        let is_virtual = column.is_some_and(|c| c.generated == Some(Generated::Virtual));
-        self.plan.is_hidden(index) || self.stored_only && is_virtual
+        let is_virtual = || column.is_some_and(|c| c.generated == Some(Generated::Virtual));
+        match self.leaves_out {
+            LeavesOut::Hidden => self.plan.is_hidden(index),
+            LeavesOut::Virtual => self.plan.is_hidden(index) || is_virtual(),
+            LeavesOut::Computed => self.plan.is_computed(index),
+        }
     }
 
     /// Appends the canonical row of an image to `out`; `cells` as given by

@@ -4,7 +4,7 @@
 //! `__raw`, too; so does a null bitmap with unusual filler bits.
 
 use super::column::{ColumnBuilder, has_room};
-use super::raw_cells::{BITMAP, RawCells};
+use super::raw_cells::{ABSENT, BITMAP, RawCells};
 use super::{Scratch, TablePlan};
 use crate::change::{Op, filler_bits};
 use crate::error::{Error, Result, Wrap};
@@ -73,14 +73,11 @@ impl RowBuilder {
                 .field("version", version.version)
         };
         let layout = self.plan.layout();
-        let length = layout.split(image, &mut self.cells).map_err(context)?;
-        if length != image.len() {
-            return Err(
-                context(Error::corrupt("decode row image: bytes are left over"))
-                    .field("bytes", image.len())
-                    .field("used", length),
-            );
-        }
+        let absent = layout
+            .split_row(image, &mut self.cells)
+            .map_err(context)?
+            .absent;
+        let length = image.len() - absent.len();
         let columns = version.columns.iter().zip(self.plan.codecs());
         let cells = self.cells.iter().zip(&mut self.columns);
         for ((column, codec), (cell, builder)) in columns.zip(cells) {
@@ -103,6 +100,10 @@ impl RowBuilder {
         let expected = filler_bits(version.flavor, version.columns.len()).unwrap_or(0);
         if last & filler != expected {
             self.raw_cells.push(BITMAP, 0..bitmap as u32);
+        }
+        if !absent.is_empty() {
+            self.raw_cells
+                .push(ABSENT, length as u32..image.len() as u32);
         }
         let records = self.raw_cells.take(image);
         if !has_room(

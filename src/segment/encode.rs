@@ -2,9 +2,9 @@
 
 use super::column::ColumnValues;
 use super::plan::field_id;
-use super::raw_cells::{BITMAP, RawCellsReader};
+use super::raw_cells::{ABSENT, BITMAP, RawCellsReader};
 use super::{ChangeRow, Scratch, TablePlan, Value, system};
-use crate::change::{ImageWriter, Op};
+use crate::change::{ImageWriter, Op, is_set};
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use arrow_array::RecordBatch;
@@ -213,9 +213,19 @@ impl ImageEncoder {
         let (Some(own), Some(codec)) = (own, self.plan.codecs().get(column)) else {
             return Err(Error::internal("encode cell: no such column").field("column", column));
         };
-        if let Some(cell) = view.raw(row)?.find(own.field_id)? {
+        let raw = view.raw(row)?;
+        if let Some(cell) = raw.find(own.field_id)? {
             out.extend_from_slice(cell);
             return Ok(true);
+        }
+        if raw
+            .find(ABSENT)?
+            .is_some_and(|absent| is_set(absent, column))
+        {
+            return Err(Error::gap("read cell: the source did not log it")
+                .field("table", &self.plan.version().name)
+                .field("column", &own.name)
+                .hint("restore to a moment after the next base"));
         }
         match view.value(column, row, &mut Scratch::default())? {
             Value::Null => Ok(false),
@@ -257,6 +267,12 @@ impl ImageEncoder {
                 Some(place) => place.copy_from_slice(bitmap),
                 None => return Err(Error::corrupt("read __raw: null bitmap of another size")),
             }
+        }
+        if let Some(absent) = raw.find(ABSENT)? {
+            raw_left = raw_left.saturating_sub(1);
+            out.extend_from_slice(absent);
+            let row = out.get(start..).unwrap_or_default();
+            self.plan.layout().split_row(row, &mut Vec::new())?;
         }
         if raw_left > 0 {
             return Err(

@@ -21,7 +21,8 @@
 //! taken by value: bytes that differ and mean the same are the same key.
 //!
 //! A table without a key has the hash of the canonical row instead, 16 bytes big endian: equal
-//! keys mean equal rows, of which there may be many.
+//! keys mean equal rows, of which there may be many. Where the version says `given_rows`, it is
+//! the canonical row of the columns that are not generated.
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,10 @@ impl KeyCodec {
         let parts = plan.version().key.iter();
         KeyCodec {
             columns: parts.map(|part| part.column as usize).collect(),
-            canonical: Canonicalizer::new(plan.clone()),
+            canonical: match plan.version().given_rows {
+                true => Canonicalizer::of_given(plan.clone()),
+                false => Canonicalizer::new(plan.clone()),
+            },
             plan,
         }
     }
@@ -119,7 +123,7 @@ impl KeyCodec {
         if self.is_keyless() {
             let (mut image, mut cells) = (Vec::new(), Vec::new());
             ImageEncoder::new(self.plan.clone()).image(view, row, &mut image)?;
-            self.plan.layout().split(&image, &mut cells)?;
+            self.plan.layout().split_row(&image, &mut cells)?;
             return self.encode_image(&image, &cells, out);
         }
         let raw = view.raw(row)?;

@@ -44,6 +44,8 @@ pub mod system {
     pub const COMMIT_TIME_ID: i32 = 1_000_000_006;
     /// Field id of `__raw`.
     pub const RAW_ID: i32 = 1_000_000_007;
+    /// Field id of no column: of the bitmap of absent cells in `__raw`.
+    pub const ABSENT_ID: i32 = 1_000_000_008;
 }
 
 /// SHA-256 (hex) of a version record: of its JSON as serde writes it.
@@ -123,6 +125,14 @@ impl TablePlan {
     #[must_use]
     pub fn is_hidden(&self, column: usize) -> bool {
         self.hidden.get(column).copied().unwrap_or(false)
+    }
+
+    /// Whether the server computes this column from others of the row, as far as is known: its
+    /// value may be absent from row images.
+    #[must_use]
+    pub fn is_computed(&self, column: usize) -> bool {
+        let own = self.version.columns.get(column);
+        self.is_hidden(column) || own.is_some_and(|column| column.generated.is_some())
     }
 
     /// Schema of change files: own columns, then all of [`system`].

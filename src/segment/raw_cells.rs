@@ -3,7 +3,8 @@
 //! NULL when all cells of the row are exact, else records {field id, length, bytes} with both
 //! numbers as unsigned LEB128, ascending by field id. The bytes are the whole cell as logged,
 //! its length prefix included. Field id 0 stands for the null bitmap, which is kept when its
-//! filler bits are not those of the flavor.
+//! filler bits are not those of the flavor. Field id 1,000,000,008 stands for no column either: its
+//! bytes are a bitmap over the columns in table order of the cells that the source did not log.
 
 use super::raw::{put_uvarint, take_uvarint};
 use crate::error::{Error, Result};
@@ -11,6 +12,9 @@ use std::ops::Range;
 
 /// Field id of the null bitmap.
 pub(super) const BITMAP: i32 = 0;
+
+/// Field id of the bitmap of absent cells.
+pub(super) const ABSENT: i32 = super::system::ABSENT_ID;
 
 /// Collects the records of one row.
 #[derive(Debug, Default)]

@@ -74,6 +74,7 @@ pub(super) fn plan(flavor: Flavor, mut columns: Vec<Column>, key: &[u32]) -> Arc
         flavor,
         columns,
         key: key.collect(),
+        given_rows: false,
         field_id_max: count,
         raw_table_map: Vec::new(),
         definition: None,

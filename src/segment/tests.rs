@@ -4,8 +4,9 @@ mod types;
 
 use super::testing::{Cells, any_row, every_column, image_of, plan};
 use super::*;
-use crate::change::Op;
+use crate::change::{Op, narrow, widen};
 use crate::position::{Flavor, Seq};
+use crate::schema::{Generated, TableVersion};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -128,13 +129,55 @@ proptest! {
     }
 
     #[test]
+    fn absent_cells_survive_and_do_not_tell_rows_apart(
+        rows in rows_of_every_type(),
+        lacks in prop::collection::vec(any::<bool>(), every_column().len()),
+    ) {
+        let mut columns = every_column();
+        let mut absent = vec![0_u8; columns.len().div_ceil(8)];
+        for (index, _) in lacks.iter().enumerate().filter(|(_, lacks)| **lacks) {
+            columns[index].generated = Some(Generated::Stored);
+            absent[index / 8] |= 1 << (index % 8);
+        }
+        let mut version = TableVersion::clone(plan(Flavor::MariaDb, columns, &[]).version());
+        version.given_rows = true;
+        let plan = Arc::new(TablePlan::compile(Arc::new(version)).expect("plan"));
+        let key = |row: &[u8]| {
+            let (mut cells, mut key) = (Vec::new(), Vec::new());
+            plan.layout().split_row(row, &mut cells).expect("row");
+            KeyCodec::new(plan.clone()).encode_image(row, &cells, &mut key).expect("key");
+            key
+        };
+        let mut lacking = Vec::new();
+        for cells in &rows {
+            let present = lacks.iter().zip(cells);
+            let some = present.map(|(lacks, cell)| cell.clone().filter(|_| !lacks)).collect();
+            let mut row = image_of(Flavor::MariaDb, &some);
+            if absent.iter().any(|byte| *byte != 0) {
+                row.extend_from_slice(&absent);
+            }
+            prop_assert_eq!(key(&row), key(&image_of(Flavor::MariaDb, cells)));
+            let (mut ranges, mut narrowed, mut again) = (Vec::new(), Vec::new(), Vec::new());
+            let parts = plan.layout().split_row(&row, &mut ranges).expect("row");
+            narrow(&parts, &ranges, Flavor::MariaDb, &mut narrowed).expect("narrow");
+            let present: Vec<u8> = absent.iter().map(|byte| !byte).collect();
+            let used = widen((plan.layout(), Flavor::MariaDb), &present, &narrowed, &mut again);
+            prop_assert_eq!(used, Some(narrowed.len()));
+            prop_assert_eq!(hex::encode(&again), hex::encode(&row));
+            lacking.push(row);
+        }
+        check_changes(&plan, &write_changes(&plan, &lacking), &lacking);
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let plan = plan(Flavor::MySql, every_column(), &[0]);
         let mut cells = Vec::new();
         let split = plan.layout().split(&bytes, &mut cells);
         prop_assert_eq!(split.is_ok(), plan.layout().measure(&bytes).is_ok());
         let appended = ChangeBuilder::new(plan.clone(), 1).append(&bytes, &change_row(0));
-        prop_assert_eq!(appended.is_ok(), split.is_ok_and(|length| length == bytes.len()));
+        let is_row = plan.layout().split_row(&bytes, &mut cells).is_ok();
+        prop_assert_eq!(appended.is_ok(), is_row);
         let mut scratch = Scratch::default();
         for codec in plan.codecs() {
             let _ = codec.decode(&bytes, &mut scratch);

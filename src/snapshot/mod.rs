@@ -357,6 +357,7 @@ impl Stage<'_> {
                 .map_or_else(|| at.manifest.gtids_through.clone(), |p| p.gtids.clone()),
             position: point.map_or_else(|| at.manifest.position_last.clone(), |p| p.position),
             open_xa: xa::open_at(self.repository, timeline, apply_from_seq.prev()).await?,
+            requires: catalogue.requires(),
             ..manifest_at(id, apply_from_seq, &at, self.clock.now_us())
         };
         self.repository.commit_base(&manifest).await?;

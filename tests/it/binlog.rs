@@ -9,7 +9,9 @@ use tidelog::binlog::write::{
     FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement, format_description,
 };
 use tidelog::binlog::{Assembler, FileReader};
-use tidelog::change::{LogItem, RowsEvent, StatementKind, TransactionKind};
+use tidelog::change::{
+    ImageLayout, LogItem, RowsEvent, RowsKind, StatementKind, TransactionKind, narrow,
+};
 use tidelog::error::ErrorKind;
 use tidelog::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use tidelog::schema::{TableId, TableVersion};
@@ -330,9 +332,31 @@ impl Applier {
         let flags = FLAG_NO_FOREIGN_KEY_CHECKS;
         let mut builder =
             StatementBuilder::begin(self.stamp, &table, rows.kind, flags).expect("begin statement");
-        // Rows stay together here; splitting them is for those who know their columns.
-        builder.push(&rows.event[rows.images.clone()]);
+        let images = &rows.event[rows.images.clone()];
+        match rows.absent {
+            // Rows stay together here; splitting them is for those who know their columns.
+            None => builder.push(images),
+            Some(_) => push_lacking(&mut builder, rows, flavor),
+        }
         binlog_statement(&builder.finish())
+    }
+}
+
+/// Rows of which the source logged only some columns (the same in both images), as it logged them.
+fn push_lacking(builder: &mut StatementBuilder, rows: &RowsEvent, flavor: Flavor) {
+    let layout = ImageLayout::new(&rows.shape.columns).expect("layout");
+    let mut rest = &rows.event[rows.images.clone()];
+    let mut cells = Vec::new();
+    while !rest.is_empty() {
+        let (mut narrowed, mut absent) = (Vec::new(), Vec::new());
+        for _ in 0..1 + usize::from(rows.kind == RowsKind::Update) {
+            let length = layout.split(rest, &mut cells).expect("image") + layout.bitmap_bytes();
+            let row = layout.split_row(&rest[..length], &mut cells).expect("row");
+            narrow(&row, &cells, flavor, &mut narrowed).expect("narrow");
+            absent = row.absent.to_vec();
+            rest = &rest[length..];
+        }
+        builder.push_narrow(&narrowed, &absent);
     }
 }
 

@@ -4,6 +4,7 @@
 //! command that gets it; nothing is skipped.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod absent;
 mod bad_input;
 mod binlog;
 mod catalogue;

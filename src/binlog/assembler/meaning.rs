@@ -5,11 +5,18 @@ use super::{Assembler, INFLATE_STEP, Taken, rotation};
 use crate::binlog::event::{EventHeader, FLAG_IGNORABLE, HEADER_LEN, kind, name};
 use crate::binlog::gtid::{self, Group};
 use crate::binlog::payload::Payload;
-use crate::binlog::rows::{self, DUMMY_TABLE_ID, RowsType, STMT_END};
-use crate::binlog::{inflate, partial, xa};
-use crate::change::{LogItem, RowsEvent, TransactionKind, Undecoded};
+use crate::binlog::rows::{self, DUMMY_TABLE_ID, RowsHead, RowsType, STMT_END};
+use crate::binlog::{absent, inflate, partial, xa};
+use crate::change::{AbsentCells, LogItem, RowsEvent, TransactionKind, Undecoded};
 use crate::error::{Error, Result};
+use crate::position::Flavor;
+use crate::schema::TableShape;
 use bytes::Bytes;
+
+/// An event that was made of a logged one, and which cells the logged one lacks.
+type Made = (Bytes, Option<AbsentCells>);
+
+const PARTIAL_IMAGE: &str = "partial row image";
 
 impl Assembler {
     pub(super) fn take_meaning(&mut self, taken: Taken, out: &mut Vec<LogItem>) -> Result<()> {
@@ -166,31 +173,22 @@ impl Assembler {
         if is_last {
             self.maps.clear();
         }
-        let is_known = head.is_whole && map.is_full;
-        let whole = match rows.is_partial && is_known {
-            true => partial::whole_event(&taken.bytes, head.images.clone(), &map.shape.columns),
-            false => None,
-        };
-        let unknown = match () {
-            () if !head.is_whole => Some("partial row image"),
-            () if !map.is_full => Some("row metadata is not full"),
-            () if rows.is_partial && whole.is_none() => Some("partial JSON update"),
-            () => None,
-        };
-        if let Some(reason) = unknown {
-            return self.undecoded(taken, Some(&map.shape), reason.to_owned(), out);
+        if !map.is_full {
+            let reason = "row metadata is not full".to_owned();
+            return self.undecoded(taken, Some(&map.shape), reason, out);
         }
-        let (at, end) = (head.images.start, head.images.end);
-        let made = match rows.inflated {
-            Some(code) => Some(inflate::plain_event(&taken.bytes, at, end, code)?),
-            None => whole,
+        let made = match self.made(&taken, rows, (&head, &map.shape))? {
+            Ok(made) => made,
+            Err(reason) => {
+                return self.undecoded(taken, Some(&map.shape), reason.to_owned(), out);
+            }
         };
-        let (event, images, nested) = match made {
-            None => (taken.bytes, head.images, taken.nested),
-            Some(event) => {
+        let (event, images, nested, absent) = match made {
+            None => (taken.bytes, head.images, taken.nested, None),
+            Some((event, absent)) => {
                 self.keep(taken, out);
-                let end = event.len();
-                (event, at..end, true)
+                let images = head.images.start..event.len();
+                (event, images, true, absent)
             }
         };
         out.push(LogItem::Rows(RowsEvent {
@@ -199,9 +197,56 @@ impl Assembler {
             kind: rows.kind,
             flags: head.flags,
             images,
+            absent,
             nested,
         }));
         Ok(())
+    }
+
+    /// The event that holds whole images where the logged one does not, plain and without a
+    /// checksum; `Err` says why its images are not known.
+    fn made(
+        &self,
+        taken: &Taken,
+        rows: RowsType,
+        (head, shape): (&RowsHead, &TableShape),
+    ) -> Result<std::result::Result<Option<Made>, &'static str>> {
+        let images = head.images.clone();
+        if rows.is_partial {
+            let whole = head
+                .is_whole
+                .then(|| partial::whole_event(&taken.bytes, images, &shape.columns));
+            return Ok(match whole.flatten() {
+                Some(event) => Ok(Some((event, None))),
+                None if head.is_whole => Err("partial JSON update"),
+                None => Err(PARTIAL_IMAGE),
+            });
+        }
+        // Inflating what is not taken apart would be in vain.
+        if !head.is_whole && self.flavor != Flavor::MariaDb {
+            return Ok(Err(PARTIAL_IMAGE));
+        }
+        let plain = match rows.inflated {
+            Some(code) => Some(inflate::plain_event(
+                &taken.bytes,
+                images.start,
+                images.end,
+                code,
+            )?),
+            None => None,
+        };
+        if head.is_whole {
+            return Ok(Ok(plain.map(|event| (event, None))));
+        }
+        let (event, end) = match plain {
+            Some(event) => (event.clone(), event.len()),
+            None => (taken.bytes.clone(), images.end),
+        };
+        let widened = absent::widened(&event, end, (head, rows.kind), shape, self.flavor);
+        Ok(widened.ok_or(PARTIAL_IMAGE).map(|(event, mut cells)| {
+            cells.logged = taken.bytes.clone();
+            Some((event, Some(cells)))
+        }))
     }
 
     fn undecoded(

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::manifest::tests::samples::{segment, shape};
+use crate::schema::Generated;
+use crate::schema::ddl::ColumnSaid;
 use proptest::prelude::*;
 
 fn new() -> Catalogue {
@@ -19,6 +21,7 @@ fn manifest(first: i64, last: i64, pending: Pending) -> SegmentManifest {
         seq_last: Seq(last),
         tables: pending.tables,
         retired: pending.retired,
+        computed: pending.computed,
         ..segment()
     }
 }
@@ -205,4 +208,56 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_statements_say_of_columns_lasts_until_a_version_knows() {
+    let mut writer = Catalogue::empty(1, Flavor::MariaDb);
+    writer.leave_out_computed(true);
+    let said = |name: &str, generated| (name.to_owned(), ColumnSaid::Defined(generated));
+    let plain = |name: &str| said(name, None);
+    let stored = |name: &str| said(name, Some(Generated::Stored));
+    let of = |version: &TableVersion| -> Vec<Option<Generated>> {
+        version.columns.iter().map(|c| c.generated).collect()
+    };
+    writer.tell_computed(&name("a"), &[plain("id"), stored("x")]);
+    writer.tell_alike(&name("b"), &name("a"));
+    let pending = writer.take_pending(Seq(1));
+    assert_eq!(pending.computed.len(), 2);
+    // Another process goes on from the manifest, or from the stored catalogue.
+    let mut applied = Catalogue::empty(1, Flavor::MariaDb);
+    applied.apply(&manifest(1, 1, pending)).expect("applied");
+    let bytes = applied.encode().expect("encoded");
+    let mut next = Catalogue::decode("catalog", &bytes).expect("decoded");
+    next.leave_out_computed(true);
+    assert!(next.knows(&name("b")) && !next.knows(&name("c")));
+    let mut without_key = TableShape::clone(&shape("db", "a", &["id", "X"]));
+    without_key.key.clear();
+    let a = next.observe(&Arc::new(without_key), Seq(2));
+    assert_eq!(of(&a), [None, Some(Generated::Stored)]);
+    assert!(a.given_rows);
+    assert_eq!(next.requires(), [super::super::ABSENT_CELLS]);
+    next.rename_table(&name("b"), &name("c"), Seq(3));
+    let c = next.observe(&shape("db", "c", &["id", "x"]), Seq(3));
+    assert_eq!(of(&c), [None, Some(Generated::Stored)]);
+    assert!(!c.given_rows);
+    assert_eq!(next.take_pending(Seq(3)).computed, []);
+    // A column that is plain from now on is another version of the same shape.
+    next.tell_computed(&name("c"), &[plain("x"), plain("id")]);
+    let c = shape("db", "c", &["id", "x"]);
+    let plain = next.observe(&c, Seq(4));
+    assert_eq!((plain.version, of(&plain)), (2, vec![None, None]));
+    next.tell_computed(&name("c"), &[stored("x")]);
+    assert_eq!(next.observe(&c, Seq(5)).version, 3);
+    let was = |name: &str, former: &str| (name.to_owned(), ColumnSaid::Was(former.to_owned()));
+    next.tell_computed(&name("c"), &[was("y", "x"), was("x", "id")]);
+    let renamed = next.observe(&shape("db", "c", &["x", "y"]), Seq(6));
+    assert_eq!(of(&renamed), [None, Some(Generated::Stored)]);
+    next.tell_computed(&name("d"), &[stored("x")]);
+    next.drop_database("db");
+    assert_eq!(next.take_pending(Seq(4)).computed, []);
+    // Row images of MySQL have every column.
+    let mut mysql = new();
+    mysql.tell_computed(&name("a"), &[stored("x")]);
+    assert!(!mysql.knows(&name("a")));
 }

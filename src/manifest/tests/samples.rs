@@ -120,6 +120,7 @@ fn file(object: ObjectName, length: u64, rows: u64) -> FileEntry {
         key_max: None,
         seq_first: Seq(4),
         seq_last: Seq(9),
+        absent: false,
     }
 }
 
@@ -242,6 +243,7 @@ pub(crate) fn segment() -> SegmentManifest {
             timeline: 1,
             seq: Seq(9),
         })),
+        computed: Vec::new(),
         requires: Vec::new(),
     }
 }

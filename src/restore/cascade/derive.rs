@@ -12,7 +12,7 @@ use super::fold::{Arrivals, TableCascades};
 use super::log::{Action, Budget, CascadeLog, Held};
 use super::scan::{Cells, Link};
 use super::value::KeyColumn;
-use super::walk::{ChildKey, Derived, before, cell_of, unordered};
+use super::walk::{ChildKey, Derived, before, cell_of, refuse_absent, unordered};
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use crate::restore::rows::{Fold, TableInput};
@@ -404,7 +404,9 @@ impl Graph {
 fn cells_of(plan: &TablePlan, links: &[&Link], derived: &Derived<'_>) -> Result<[Vec<Cells>; 2]> {
     let mut ranges = Vec::new();
     let mut of = |image: &[u8]| -> Result<Vec<Cells>> {
-        plan.layout().split(image, &mut ranges)?;
+        let row = plan.layout().split_row(image, &mut ranges)?;
+        let columns = links.iter().flat_map(|link| &link.parent);
+        refuse_absent(&row, columns.map(|column| column.index))?;
         let cell = |column: &KeyColumn| {
             let range = ranges.get(column.index)?.as_ref()?;
             Some(cell_of(image, range).to_vec())

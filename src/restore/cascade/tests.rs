@@ -45,6 +45,7 @@ fn version(table: usize) -> Arc<TableVersion> {
                 prefix: 0,
             })
             .collect(),
+        given_rows: false,
         field_id_max: 9,
         raw_table_map: Vec::new(),
         definition: None,

@@ -7,7 +7,7 @@
 
 use super::log::{Action, CascadeLog, Place};
 use super::value::{KeyColumn, MatchKey};
-use crate::change::{ImageLayout, ImageWriter};
+use crate::change::{ImageLayout, ImageWriter, Row};
 use crate::error::{Error, Result};
 use crate::position::{Flavor, Seq};
 use crate::restore::xa::Span;
@@ -62,10 +62,11 @@ impl Images<'_> {
     /// The image with other cells at some columns.
     fn with(
         &self,
-        image: &[u8],
+        row: &Row<'_>,
         cells: &[Option<Range<u32>>],
         changes: &[(usize, Option<&[u8]>)],
     ) -> Result<Vec<u8>> {
+        let image = row.image;
         let mut out = Vec::with_capacity(image.len() + 16);
         let mut writer = ImageWriter::begin(self.flavor, cells.len(), &mut out);
         for (index, cell) in cells.iter().enumerate() {
@@ -91,6 +92,7 @@ impl Images<'_> {
             let filler = 0xff << used;
             *last = (*last & !filler) | (was & filler);
         }
+        out.extend_from_slice(row.absent);
         Ok(out)
     }
 }
@@ -99,6 +101,18 @@ impl Images<'_> {
 pub(super) fn cell_of<'a>(image: &'a [u8], range: &Range<u32>) -> &'a [u8] {
     let range = range.start as usize..range.end as usize;
     image.get(range).unwrap_or_default()
+}
+
+/// Refuses a row that lacks a cell which cascades go by.
+pub(super) fn refuse_absent(row: &Row<'_>, mut columns: impl Iterator<Item = usize>) -> Result<()> {
+    match columns.find(|column| row.is_absent(*column)) {
+        None => Ok(()),
+        Some(column) => Err(Error::gap(
+            "derive cascades: the source did not log a generated column of a foreign key",
+        )
+        .field("column", column)
+        .hint("restore to a moment after the next base")),
+    }
 }
 
 /// A change of a row that no event says.
@@ -240,10 +254,11 @@ impl<'a> Walker<'a> {
     /// The next place at which the rows are hit, and what they become.
     fn hit(&mut self, until: Bound<Place>) -> Result<Option<(Place, Option<Vec<u8>>)>> {
         let image = &self.rows.image;
-        self.images.layout.split(image, &mut self.cells)?;
+        let row = self.images.layout.split_row(image, &mut self.cells)?;
         let cells = &self.cells;
         let mut hits: Vec<(&ChildKey, Place, &Action)> = Vec::new();
         for key in self.keys {
+            refuse_absent(&row, key.columns.iter().map(|column| column.index))?;
             let cell = |column: &KeyColumn| {
                 let range = cells.get(column.index)?.as_ref();
                 range.map(|range| cell_of(image, range))
@@ -279,7 +294,7 @@ impl<'a> Walker<'a> {
                 }
             }
         }
-        let after = self.images.with(image, cells, &changes)?;
+        let after = self.images.with(&row, cells, &changes)?;
         Ok(Some((at, Some(after))))
     }
 }

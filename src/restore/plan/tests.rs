@@ -24,6 +24,7 @@ fn version(n: u32, number: u32, since: i64) -> Arc<TableVersion> {
         flavor: Flavor::MariaDb,
         columns: Vec::new(),
         key: Vec::new(),
+        given_rows: false,
         field_id_max: 0,
         raw_table_map: Vec::new(),
         definition: None,
@@ -114,6 +115,7 @@ fn changes(table: u32, number: u32, (first, last): (i64, i64)) -> FileEntry {
         key_max: None,
         seq_first: Seq(first),
         seq_last: Seq(last),
+        absent: false,
     }
 }
 
@@ -147,6 +149,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         undone: Vec::new(),
         undone_rows: Vec::new(),
         catalog: None,
+        computed: Vec::new(),
         requires: Vec::new(),
     }
 }

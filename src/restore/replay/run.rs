@@ -16,7 +16,7 @@ use crate::schema::{Generated, TableId, TableName, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything a replay needs, and what it has learnt of the target's tables.
@@ -121,6 +121,7 @@ impl Replay<'_> {
                         .map(|written| written.fingerprint)
                         .or(held)
                         .unwrap_or_default(),
+                    only_given: table.lacks_cells(),
                 }
             })
             .collect()
@@ -174,7 +175,7 @@ impl Replay<'_> {
         if !has_shape_of(&version, logged) {
             return Err(other_shape(&version, logged));
         }
-        let version = columns.with_virtual(version);
+        let version = columns.with_generated(version);
         let before = holding.map(|holding| holding.fingerprint);
         let cascades = self.plan.cascades.get(&(table.table_id.clone(), number));
         let fold = cascades.map(|cascades| Arc::clone(cascades) as Arc<dyn Fold>);
@@ -222,7 +223,7 @@ impl Replay<'_> {
         {
             return Err(other_shape(&version, logged));
         }
-        let version = columns.with_virtual(version);
+        let version = columns.with_generated(version);
         let found = found_rows(&self.reader, &epoch.name, &version, epoch.after).await?;
         let rows: Vec<u64> = found.iter().map(|file| file.rows).collect();
         let whole = Epoch {
@@ -245,6 +246,11 @@ impl Replay<'_> {
                 next: self.next_id(place, table),
             }),
         })
+    }
+
+    fn lacks_cells(&self, place: usize) -> bool {
+        let table = self.plan.tables.get(place);
+        table.is_some_and(PlannedTable::lacks_cells)
     }
 
     fn next_id(&self, place: usize, table: &PlannedTable) -> u64 {
@@ -313,6 +319,7 @@ impl Replay<'_> {
                 name: version.name.clone(),
                 version: Some(Arc::clone(&version)),
                 fingerprint,
+                only_given: self.lacks_cells(place),
             });
             let holding = Holding {
                 version,
@@ -338,6 +345,7 @@ impl Replay<'_> {
                 name: name.clone(),
                 version: None,
                 fingerprint: Fingerprint::default(),
+                only_given: self.lacks_cells(*place),
             });
         }
         let found = self.reader.read(&wanted).await?;
@@ -388,7 +396,8 @@ impl Replay<'_> {
         let mut client = self.writer.target.connect().await?;
         let sql = "SELECT table_schema, table_name, column_name, extra FROM \
                    information_schema.columns WHERE extra LIKE '%auto_increment%' \
-                   OR extra LIKE '%VIRTUAL GENERATED%'";
+                   OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
+                   AND generation_expression NOT IN ('ROW START', 'ROW END')";
         let rows = client.query_rows(sql).await?;
         client.close().await;
         let text = SqlClient::text;
@@ -398,9 +407,14 @@ impl Replay<'_> {
                 continue;
             };
             let (table, column) = (TableName::new(text(db), text(table)), text(column));
-            match text(extra).contains("auto_increment") {
+            let extra = text(extra);
+            let generated = match extra.contains("VIRTUAL") {
+                true => Generated::Virtual,
+                false => Generated::Stored,
+            };
+            match extra.contains("auto_increment") {
                 true => drop(found.counters.insert(table, column)),
-                false => drop(found.virtuals.insert((table, column))),
+                false => drop(found.generated.insert((table, column), generated)),
             }
         }
         Ok(found)
@@ -412,18 +426,17 @@ impl Replay<'_> {
 struct SpecialColumns {
     /// AUTO_INCREMENT columns by table.
     counters: BTreeMap<TableName, String>,
-    /// Virtual generated columns.
-    virtuals: BTreeSet<(TableName, String)>,
+    /// Generated columns.
+    generated: BTreeMap<(TableName, String), Generated>,
 }
 
 impl SpecialColumns {
-    /// A version that stands on the target, with what is virtual there.
-    fn with_virtual(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
+    /// A version that stands on the target, with what is generated there.
+    fn with_generated(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
         let mut version = TableVersion::clone(&version);
         for column in &mut version.columns {
             let name = (version.name.clone(), column.name.clone());
-            let is_virtual = self.virtuals.contains(&name);
-            column.generated = is_virtual.then_some(Generated::Virtual);
+            column.generated = self.generated.get(&name).copied();
         }
         Arc::new(version)
     }

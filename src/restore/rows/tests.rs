@@ -54,6 +54,7 @@ fn version(keyed: bool) -> Arc<TableVersion> {
             column("increment", 3),
         ],
         key: if keyed { vec![key] } else { Vec::new() },
+        given_rows: false,
         field_id_max: 3,
         raw_table_map: Vec::new(),
         definition: None,
@@ -201,6 +202,7 @@ pub(in crate::restore) fn change_entry(
         key_max: None,
         seq_first: Seq(seqs.0),
         seq_last: Seq(seqs.1),
+        absent: false,
     }
 }
 

@@ -10,6 +10,7 @@
 //! be half a character and no backslash.
 
 mod alter;
+mod computed;
 mod create;
 mod drop;
 mod lexer;
@@ -20,6 +21,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use computed::{ColumnSaid, computed_columns};
 pub use obstacle::{Obstacle, obstacles};
 pub use relaxed::relaxed;
 pub use statement::classify;

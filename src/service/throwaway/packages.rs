@@ -47,7 +47,14 @@ pub(super) fn find(flavor: Flavor, name: Option<&str>) -> Result<Package> {
     if name.is_none()
         && let Some(path) = env::var_os(variable).filter(|p| !p.is_empty())
     {
-        return from_binary(flavor, Path::new(&path)).map_err(|e| e.field("variable", variable));
+        let path = Path::new(&path);
+        // A server of the cache has tools of its own, which its file names.
+        let file = path.parent().and_then(Path::parent).map(|p| p.join("env"));
+        let package = match file.filter(|file| file.is_file()) {
+            Some(file) => from_env_file(flavor, &file),
+            None => from_binary(flavor, path),
+        };
+        return package.map_err(|e| e.field("variable", variable));
     }
     if let Some(cache) = cache_dir() {
         let file = cache

@@ -24,7 +24,7 @@ pub struct ServerSpec {
     /// Environment of the server process, `TZ` for example.
     pub environment: Vec<(String, String)>,
     /// Certificates that name 127.0.0.1 and localhost, under a CA of their own. Without it MySQL
-    /// serves TLS with generated certificates that name no host, MariaDB 10.11 no TLS.
+    /// and MariaDB 11.8 serve TLS with generated certificates that name no host, MariaDB 10.11 no TLS.
     pub tls: bool,
 }
 

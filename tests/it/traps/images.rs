@@ -11,7 +11,7 @@ pub(super) fn shared() -> Vec<Trap> {
     ]
 }
 
-fn trap_50_generated_columns() -> Trap {
+pub(super) fn trap_50_generated_columns() -> Trap {
     let before = [
         "CREATE TABLE t (id INT PRIMARY KEY, a INT, v INT AS (a * 2) VIRTUAL, \
          s VARCHAR(9) AS (CONCAT(a, '!')) STORED, UNIQUE (v))",

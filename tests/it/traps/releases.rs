@@ -1,6 +1,6 @@
 //! Traps of one release or one setting of a server: each has servers of its own.
 
-use super::{Trap, round_trip};
+use super::{Trap, images, round_trip};
 use crate::support::sql::{exec, exec_all, query, query_one};
 use crate::support::{Setup, cli};
 use tidelog::position::Flavor;
@@ -60,6 +60,9 @@ async fn traps_of_mariadb_11_8() {
         trap_11_timestamps_after_2038(),
         trap_33_vectors_of_mariadb(),
         trap_72_events_without_a_position(),
+        images::trap_50_generated_columns(),
+        images::trap_52_hashes_of_long_keys(),
+        images::trap_55_system_versioned_history(),
     ];
     round_trip(spec(), spec(), &traps).await;
 }

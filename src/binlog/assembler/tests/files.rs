@@ -5,8 +5,8 @@ use crate::binlog::FileReader;
 use crate::schema::TableShape;
 use std::fmt::Write;
 
-/// Written by MySQL 9.7.4 and MariaDB 10.11.19; `README.md` beside them says how.
-const FILES: [&str; 9] = [
+/// Written by MySQL 9.7.4, MariaDB 10.11.19 and 11.8.9; `README.md` beside them says how.
+const FILES: [&str; 10] = [
     "mysql-types",
     "mysql-transactions",
     "mysql-payload",
@@ -16,6 +16,7 @@ const FILES: [&str; 9] = [
     "mariadb-transactions",
     "mariadb-compressed",
     "mariadb-partial",
+    "mariadb-generated",
 ];
 
 fn path(name: &str, extension: &str) -> std::path::PathBuf {
@@ -107,9 +108,13 @@ fn describe(items: &[LogItem]) -> String {
                 let images = r.event.get(r.images.clone()).expect("inside the event");
                 let hash = crc32fast::hash(images);
                 let nested = if r.nested { " nested" } else { "" };
+                let absent = r.absent.as_ref();
+                let absent = absent.map_or_else(String::new, |cells| {
+                    format!(" lacks {:?} in {:?}", cells.columns, cells.images)
+                });
                 writeln!(
                     out,
-                    "  {:?} {} flags {:#x} {} bytes {hash:08x}{nested}",
+                    "  {:?} {} flags {:#x} {} bytes {hash:08x}{nested}{absent}",
                     r.kind,
                     r.shape.name,
                     r.flags,

@@ -1,0 +1,116 @@
+//! Rows that lack what the source computed: the target computes it, and must be able to.
+//!
+//! MariaDB 11.8 computes generated columns that a rows event does not have. 10.11 stores NULL in
+//! them, and its indexes of them are then damaged; so the server is asked with a row of our own
+//! before any other is written.
+
+use super::plan::RestorePlan;
+use super::progress::DATABASE;
+use super::server::Target;
+use super::table::PlannedTable;
+use crate::binlog::write::{StatementBuilder, binlog_statement};
+use crate::change::{ImageWriter, RowsKind};
+use crate::error::{Error, Result};
+use crate::position::Seq;
+use crate::runtime::Clock;
+use crate::schema::{Column, StoredType, TableId, TableName, TableShape, TableVersion, wire};
+use crate::source::SqlClient;
+
+/// The table of the row of our own.
+const TABLE: &str = "computed";
+
+impl PlannedTable {
+    /// Whether rows of it lack cells: what the target computes cannot be compared then.
+    pub(super) fn lacks_cells(&self) -> bool {
+        self.change_files.iter().any(|file| file.absent)
+    }
+
+    /// What a reader should know of a table whose rows lack cells.
+    pub(super) fn note_of_lack(&self) -> Option<String> {
+        let version = self.versions.values().next_back()?;
+        let generated = version.columns.iter().filter(|c| c.generated.is_some());
+        let names: Vec<&str> = generated.map(|c| c.name.as_str()).collect();
+        (self.lacks_cells() && !names.is_empty()).then(|| {
+            format!(
+                "{}: the source did not log generated columns ({}) of all rows: the target computes \
+                 them, and they are not compared",
+                self.name,
+                names.join(", ")
+            )
+        })
+    }
+}
+
+/// Refuses a target that does not compute what rows of the plan lack.
+///
+/// # Errors
+/// [`Incompatible`](crate::error::ErrorKind::Incompatible) when it does not; those of the
+/// connection.
+pub(super) async fn require_computing(
+    client: &mut SqlClient,
+    target: &Target,
+    (plan, clock): (&RestorePlan, &Clock),
+) -> Result<()> {
+    let Some(table) = plan.tables.iter().find(|table| table.lacks_cells()) else {
+        return Ok(());
+    };
+    let name = format!("{DATABASE}.{TABLE}");
+    client.exec(&format!("DROP TABLE IF EXISTS {name}")).await?;
+    let make = format!(
+        "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, v INT AS (id + 1) VIRTUAL, \
+         s INT AS (id + 2) STORED, UNIQUE (v), UNIQUE (s)) ENGINE = InnoDB"
+    );
+    client.exec(&make).await?;
+    let mut writer = target.connect_writer(clock).await?;
+    writer.exec(&statement(target, clock)?).await?;
+    writer.close().await;
+    let sql = format!("SELECT v + s FROM {name} FORCE INDEX (v) WHERE v = 8 AND s = 9");
+    let found = client.query_string(&sql).await?;
+    client.exec(&format!("DROP TABLE {name}")).await?;
+    if found.as_deref() == Some("17") {
+        return Ok(());
+    }
+    Err(
+        Error::incompatible("restore: the target does not compute generated columns of row events")
+            .field("table", &table.name)
+            .field("target", &target.version)
+            .hint("the source did not log them; restore to a server of the source's version"),
+    )
+}
+
+/// The row with id 7, and nothing else in its image.
+fn statement(target: &Target, clock: &Clock) -> Result<String> {
+    let column = |name: &str| Column {
+        name: name.to_owned(),
+        field_id: 0,
+        wire_type: wire::LONG,
+        metadata: 0,
+        nullable: name != "id",
+        unsigned: false,
+        collation: None,
+        labels: Vec::new(),
+        geometry_type: None,
+        vector_dimension: None,
+        visible: true,
+        generated: None,
+        declared: None,
+        stored: StoredType::Int32,
+    };
+    let shape = TableShape {
+        name: TableName::new(DATABASE, TABLE),
+        columns: ["id", "v", "s"].map(column).to_vec(),
+        key: Vec::new(),
+        raw_table_map: Vec::new(),
+        definition: None,
+    };
+    let id = TableId::allocate(0, Seq(0), 0);
+    let version = TableVersion::first(id, Seq(0), target.flavor, shape);
+    let mut image = Vec::new();
+    let mut cells = ImageWriter::begin(target.flavor, 1, &mut image);
+    cells.cell().extend_from_slice(&7_i32.to_le_bytes());
+    cells.finish()?;
+    let stamp = target.stamp(clock);
+    let mut builder = StatementBuilder::begin(stamp, &version, RowsKind::Write, 0)?;
+    builder.push_narrow(&image, &[0b110]);
+    Ok(binlog_statement(&builder.finish()))
+}
