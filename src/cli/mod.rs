@@ -13,6 +13,7 @@ mod restore;
 mod run;
 mod snapshot;
 mod status;
+mod timeline;
 mod verify;
 
 use crate::config::FileSettings;
@@ -70,6 +71,8 @@ enum Command {
     Log(log::Log),
     /// Shows what can be restored, from when to when, and how far capture is.
     Status(status::Status),
+    /// Starts a new timeline after a failover, a reset or a purge; lists timelines.
+    Timeline(timeline::Timeline),
     /// Checks that everything written is there and is what it was.
     Verify(verify::Verify),
     /// Prints an object of a repository, or a binlog file, decoded.
@@ -156,6 +159,7 @@ fn start(cli: Cli) -> Result<Outcome> {
             Command::Restore(command) => Box::pin(command.execute(json)).await,
             Command::Log(command) => Box::pin(command.execute(json)).await,
             Command::Status(command) => Box::pin(command.execute(json)).await,
+            Command::Timeline(command) => Box::pin(command.execute(json)).await,
             Command::Verify(command) => Box::pin(command.execute(json)).await,
             Command::Inspect(command) => Box::pin(command.execute(json)).await,
         }

@@ -3,7 +3,7 @@
 use super::args::{RepositoryArgs, clock};
 use super::{Outcome, output};
 use crate::error::Result;
-use crate::service::{Status as Answer, status};
+use crate::service::{Status as Answer, TimelineStatus, status};
 use crate::source::{Endpoint, Secret};
 use clap::Args;
 
@@ -54,18 +54,13 @@ fn print(answer: &Answer) -> Result<()> {
             .map_or_else(|| "-".into(), |s| format!("{s:.1} s"))
     ))?;
     for timeline in &answer.timelines {
-        output::line(&format!(
-            "\ntimeline {:04} ({}): {} segments, {} transactions, {} rows, {} bytes; seq {} .. {} at {}",
-            timeline.timeline,
-            timeline.flavor,
-            timeline.segments,
-            timeline.transactions,
-            timeline.rows,
-            timeline.bytes,
-            timeline.seq_first,
-            output::or_dash(timeline.seq_last),
-            output::or_dash(timeline.position.as_ref())
-        ))?;
+        output::line(&format!("\n{}", title(timeline)))?;
+        for from in timeline.sources.iter().skip(1) {
+            output::line(&format!(
+                "  failed over   seq {} to {}",
+                from.seq_first, from.source
+            ))?;
+        }
         let bases: Vec<String> = timeline.bases.iter().map(ToString::to_string).collect();
         output::line(&format!(
             "  bases at seq  {}",
@@ -91,7 +86,7 @@ fn print(answer: &Answer) -> Result<()> {
             ))?;
         }
         for gap in &timeline.gaps {
-            output::line(&format!("  GAP           seq {} {}", gap.seq, gap.detail))?;
+            output::line(&format!("  GAP           seq {} {}", gap.seq, gap.text))?;
         }
         for barrier in &timeline.barriers {
             output::line(&format!(
@@ -104,4 +99,29 @@ fn print(answer: &Answer) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A timeline in one line.
+pub(super) fn title(timeline: &TimelineStatus) -> String {
+    let current = if timeline.current { ", current" } else { "" };
+    let parent = timeline.parent.as_ref().map(|parent| {
+        format!(
+            "; left timeline {:04} after seq {}",
+            parent.timeline, parent.seq
+        )
+    });
+    let source = timeline.sources.first().map(|from| &from.source);
+    format!(
+        "timeline {:04} ({}{current}): {} segments, {} transactions, {} rows, {} bytes; seq {} .. {} at {}{}",
+        timeline.timeline,
+        source.unwrap_or(&timeline.flavor),
+        timeline.segments,
+        timeline.transactions,
+        timeline.rows,
+        timeline.bytes,
+        timeline.seq_first,
+        output::or_dash(timeline.seq_last),
+        output::or_dash(timeline.position.as_ref()),
+        parent.unwrap_or_default()
+    )
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Every so many manifests name a catalogue, so that a reader never walks further.
-const CATALOG_INTERVAL: u64 = 1_000;
+pub(super) const CATALOG_INTERVAL: u64 = 1_000;
 /// Objects of one segment stored at a time.
 const PUTS_AT_ONCE: usize = 8;
 

@@ -9,6 +9,8 @@ mod absent;
 mod batch;
 mod commit;
 mod commit_time;
+mod fork;
+mod history;
 mod index;
 mod resume;
 mod run;
@@ -18,5 +20,6 @@ mod session;
 mod transaction;
 mod xa;
 
+pub use fork::{ForkAt, ForkReport, fork};
 pub use resume::{CaptureOptions, CaptureProgress};
 pub use run::{CaptureControl, CaptureEnd, run};

@@ -1,15 +1,19 @@
 //! Where capture goes on: the head of the chain, its catalogue, a new writer epoch.
 
 use super::batch::Batch;
-use super::commit::{Committer, Head, Sealing};
+use super::commit::{CATALOG_INTERVAL, Committer, Head, Sealing};
+use super::fork;
+use super::history::{self, Ours, Verdict};
 use super::xa::XaLog;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
-    Catalogue, EpochClaim, MarkKind, Pending, Repository, StoredManifest, Timeline,
+    Catalogue, EpochClaim, MarkKind, Pending, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, ids::new_uuid};
-use crate::source::{SourceIdentity, SqlClient, current_end, current_position, read_catalogue};
+use crate::source::{
+    Endpoint, ReplicaOptions, SourceHistory, SourceIdentity, SqlClient, read_catalogue,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,125 +81,148 @@ pub(super) struct Writer {
     pub(super) gtids_received: GtidSet,
     /// Lower bound of commit times so far.
     pub(super) commit_lo_us: i64,
+    /// What the first segment of a new timeline says; empty where one goes on.
+    start: Vec<MarkKind>,
+}
+
+/// What a writer is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WriterOptions<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) endpoint: &'a Endpoint,
+    /// How to pose as a replica.
+    pub(super) replica: &'a ReplicaOptions,
+    pub(super) capture: &'a CaptureOptions,
+    pub(super) clock: &'a Clock,
+}
+
+/// Where a timeline goes on.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) head: Head,
+    pub(super) catalogue: Catalogue,
+    pub(super) format_description: Bytes,
+    /// Marks that begin the timeline; empty where it has begun.
+    pub(super) start: Vec<MarkKind>,
 }
 
 impl Writer {
     /// Opens the newest timeline of the repository (or makes the first), checks that the source
-    /// is the one it belongs to, claims an epoch and commits its mark. No dump has been started.
-    pub(super) async fn open(
-        repository: &Repository,
-        client: &mut SqlClient,
-        options: &CaptureOptions,
-        clock: &Clock,
-    ) -> Result<Writer> {
-        let identity = client.identity().await?;
-        let source =
-            serde_json::to_value(&identity).wrap(|| Error::internal("write source identity"))?;
+    /// continues its history, claims an epoch and commits its mark. No dump has been started.
+    pub(super) async fn open(options: WriterOptions<'_>, client: &mut SqlClient) -> Result<Writer> {
+        let (repository, clock) = (options.repository, options.clock);
+        let history = SourceHistory::read(client).await?;
         let timeline = match repository.timelines().await?.pop() {
-            Some(timeline) => {
-                same_source(&timeline, &identity)?;
-                timeline
-            }
+            Some(timeline) => timeline,
             None => {
+                let source = to_json(&history.identity)?;
                 repository
-                    .create_timeline(identity.flavor, source, None, clock)
+                    .create_timeline(history.identity.flavor, source, None, clock)
                     .await?
             }
         };
-        let head = repository.head(timeline.timeline).await?;
-        let at_head = head.as_ref().map_or(Seq(0), |h| h.manifest.seq_last);
+        let place = match repository.head(timeline.timeline).await? {
+            Some(head) => Writer::at_head(options, &timeline, &head, &history).await?,
+            None => fork::start(options, &timeline, client, &history).await?,
+        };
         let claim = EpochClaim {
             writer_id: new_uuid(),
             host: host(),
-            head_hint: at_head,
+            head_hint: place.head.seq_last,
         };
         let epoch = repository
             .claim_epoch(timeline.timeline, &claim, clock)
             .await?;
-        let mut writer = Writer::at_head(
-            repository, &timeline, head, client, identity, options, clock,
-        )
-        .await?;
+        let mut writer = Writer::at(options, &timeline, place, history.identity);
         writer.committer.epoch = epoch.epoch;
         writer.committer.writer_id = claim.writer_id;
         writer.first_segment(client, clock).await?;
         Ok(writer)
     }
 
+    /// The end of a timeline that the source continues.
     async fn at_head(
-        repository: &Repository,
+        options: WriterOptions<'_>,
         timeline: &Timeline,
-        head: Option<StoredManifest>,
-        client: &mut SqlClient,
-        identity: SourceIdentity,
-        options: &CaptureOptions,
-        clock: &Clock,
-    ) -> Result<Writer> {
-        let (head, catalogue, format_description) = match &head {
-            Some(stored) => {
-                let (_, gtids) = current_end(client).await?;
-                let through = &stored.manifest.gtids_through;
-                continues(through, &gtids)?;
-                let seq = stored.manifest.seq_last;
-                let catalogue = repository.catalogue_at(timeline.timeline, seq).await?;
-                (
-                    Head::of(stored),
-                    catalogue,
-                    stored.manifest.format_description.clone(),
-                )
-            }
-            None => {
-                let (position, gtids) = current_position(client).await?;
-                let head = Head {
-                    seq_last: timeline.seq_first().prev(),
-                    sha256: timeline.parent.map(|fork| fork.sha256),
-                    gtids_through: gtids,
-                    position,
-                    commit_max_us: None,
-                    covered_through_us: None,
-                    open_xa: Vec::new(),
-                };
-                (
-                    head,
-                    Catalogue::empty(timeline.timeline, timeline.flavor),
-                    Vec::new(),
-                )
-            }
+        stored: &StoredManifest,
+        source: &SourceHistory,
+    ) -> Result<Place> {
+        let mut head = Head::of(stored);
+        let identity = identity_at(timeline, &stored.manifest)?;
+        let ours = Ours {
+            identity: &identity,
+            gtids: &head.gtids_through,
+            position: &head.position,
+            format_description: &stored.manifest.format_description,
         };
-        let mut catalogue = catalogue;
+        let verdict = history::require(options.endpoint, options.replica, &ours, source).await?;
+        if verdict == Verdict::FailedOver {
+            head.position = source.start_of_last_file();
+        }
+        let seq = head.seq_last;
+        let catalogue = options.repository.catalogue_at(timeline.timeline, seq);
+        Ok(Place {
+            catalogue: catalogue.await?,
+            format_description: stored.manifest.format_description.clone().into(),
+            head,
+            start: Vec::new(),
+        })
+    }
+
+    fn at(
+        options: WriterOptions<'_>,
+        timeline: &Timeline,
+        place: Place,
+        identity: SourceIdentity,
+    ) -> Writer {
+        let Place {
+            head,
+            mut catalogue,
+            format_description,
+            start,
+        } = place;
         let cases = identity.settings.get("lower_case_table_names");
         catalogue.fold_names(cases.is_some_and(|cases| cases != "0"));
         catalogue.leave_out_computed(leaves_out_computed(&identity));
-        Ok(Writer {
+        Writer {
             catalogue,
             identity,
-            format_description: format_description.into(),
+            format_description,
             gtids_received: head.gtids_through.clone(),
             commit_lo_us: head.commit_max_us.unwrap_or(0),
             committer: Committer {
-                repository: repository.clone(),
+                repository: options.repository.clone(),
                 compute: Compute::per_core(),
-                clock: clock.clone(),
+                clock: options.clock.clone(),
                 timeline: timeline.timeline,
                 epoch: 0,
                 writer_id: Uuid::nil(),
-                zstd_level: options.zstd_level,
+                zstd_level: options.capture.zstd_level,
                 head,
-                since_catalog: 0,
+                // The first manifest of a timeline names the catalogue it begins with.
+                since_catalog: if start.is_empty() {
+                    0
+                } else {
+                    CATALOG_INTERVAL
+                },
             },
-        })
+            start,
+        }
     }
 
     /// Commits the epoch mark; on a new timeline the start mark with the catalogue as well.
     async fn first_segment(&mut self, client: &mut SqlClient, clock: &Clock) -> Result<()> {
         let mut batch = self.new_batch();
         let now_us = clock.now_us();
-        if self.committer.head.sha256.is_none() {
+        let start = std::mem::take(&mut self.start);
+        if !start.is_empty() {
             for table in read_catalogue(client).await? {
                 self.catalogue
                     .observe(&Arc::new(table.shape), batch.seq_next());
             }
-            batch.push_mark(MarkKind::Start, now_us)?;
+        }
+        for mark in start {
+            batch.push_mark(mark, now_us)?;
         }
         batch.push_mark(
             MarkKind::Epoch {
@@ -248,8 +275,7 @@ pub(super) fn sealing(
         pending.retired.extend(rest.retired);
         pending.computed = rest.computed;
     }
-    let source =
-        serde_json::to_value(identity).wrap(|| Error::internal("write source identity"))?;
+    let source = to_json(identity)?;
     Ok(Sealing {
         batch,
         pending,
@@ -275,24 +301,26 @@ fn beyond(pending: &Pending, seq_next: Seq) -> bool {
         .any(|version| version.since >= seq_next)
 }
 
-fn same_source(timeline: &Timeline, identity: &SourceIdentity) -> Result<()> {
-    let stored: SourceIdentity = serde_json::from_value(timeline.source.clone()).wrap(|| {
-        Error::corrupt("read source identity of timeline").field("timeline", timeline.timeline)
-    })?;
-    stored.require_same_server(identity)
+/// Who the source was at a manifest: what it recorded, else who began the timeline.
+pub(super) fn identity_at(timeline: &Timeline, at: &SegmentManifest) -> Result<SourceIdentity> {
+    match &at.source {
+        serde_json::Value::Null => identity_of(timeline, &timeline.source),
+        source => identity_of(timeline, source),
+    }
 }
 
-/// A source that has not executed what we hold is not the history we hold.
-pub(super) fn continues(ours: &GtidSet, source: &GtidSet) -> Result<()> {
-    if ours.is_subset(source) {
-        return Ok(());
-    }
-    Err(Error::incompatible(
-        "continue history: the source lacks transactions that the repository holds",
-    )
-    .field("repository", ours)
-    .field("source", source)
-    .hint("the source was reset or lost its binlog tail; capture it into a new repository"))
+/// A source's identity as a timeline holds it.
+pub(super) fn identity_of(
+    timeline: &Timeline,
+    stored: &serde_json::Value,
+) -> Result<SourceIdentity> {
+    serde_json::from_value(stored.clone()).wrap(|| {
+        Error::corrupt("read source identity of timeline").field("timeline", timeline.timeline)
+    })
+}
+
+pub(super) fn to_json(identity: &SourceIdentity) -> Result<serde_json::Value> {
+    serde_json::to_value(identity).wrap(|| Error::internal("write source identity"))
 }
 
 fn host() -> String {

@@ -1,12 +1,13 @@
 //! Capture as a whole: a writer, one connection after the other, an orderly end.
 
-use super::resume::{CaptureOptions, CaptureProgress, Writer};
+use super::resume::{CaptureOptions, CaptureProgress, Writer, WriterOptions};
 use super::session::{Capture, Ended, SERVER_IDS};
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Shutdown, ids::random_u64};
 use crate::source::{
-    DumpRefusal, Endpoint, SILENT_START, SourceNeeds, SqlClient, SqlSession, check_source,
+    DumpRefusal, Endpoint, ReplicaOptions, SILENT_START, SourceNeeds, SqlClient, SqlSession,
+    check_source,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,9 +124,19 @@ async fn open(
     )
     .await?;
     report.require_no_blocker()?;
-    let writer = Writer::open(repository, &mut client, options, clock).await?;
-    client.close().await;
     let replica = replica_identity(repository.header().repository_id, options.server_id);
+    let writer = Writer::open(
+        WriterOptions {
+            repository,
+            endpoint,
+            replica: &ReplicaOptions::new(replica.0, replica.1),
+            capture: options,
+            clock,
+        },
+        &mut client,
+    )
+    .await?;
+    client.close().await;
     Ok(Capture::new(writer, replica, options, clock))
 }
 
@@ -166,7 +177,7 @@ async fn pause(failures: u32, control: &mut CaptureControl) -> bool {
 
 /// A stable identity as a replica: the repository's own id as uuid, and the first of sixteen server
 /// ids from it that a human is unlikely to have chosen.
-fn replica_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) {
+pub(super) fn replica_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) {
     if server_id != 0 {
         return (server_id, repository);
     }

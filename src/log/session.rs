@@ -3,18 +3,19 @@
 use super::batch::Batch;
 use super::commit::Committer;
 use super::commit_time::CommitClock;
-use super::resume::{CaptureOptions, CaptureProgress, Writer, continues};
+use super::history::{self, Ours, StreamStart, Verdict};
+use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::run::{CaptureControl, CaptureEnd};
 use crate::binlog::Assembler;
 use crate::change::LogItem;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::Catalogue;
-use crate::position::{BinlogPosition, Flavor, GtidSet};
+use crate::position::{BinlogPosition, GtidSet};
 use crate::runtime::{Clock, Stopwatch};
 use crate::schema::TableVersion;
 use crate::source::{
     Checksum, DumpFrom, Endpoint, EventStream, Packet, ReplicaConnection, ReplicaOptions,
-    SourceIdentity, SqlClient, SqlSession, current_end,
+    SourceHistory, SourceIdentity, SqlClient, SqlSession, current_end,
 };
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -70,6 +71,7 @@ struct Connection {
     assembler: Assembler,
     commit_clock: CommitClock,
     until: Option<(BinlogPosition, GtidSet)>,
+    start: StreamStart,
 }
 
 impl Capture {
@@ -155,9 +157,7 @@ impl Capture {
 
     async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection> {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-        let identity = client.identity().await?;
-        self.identity.require_same_server(&identity)?;
-        self.identity = identity;
+        let source = SourceHistory::read(&mut client).await?;
         let clock = self.clock.clone();
         let offset = client.clock_offset(move || clock.now_us()).await?;
         let commit_clock = |until: &BinlogPosition, lo_us| CommitClock {
@@ -170,14 +170,26 @@ impl Capture {
         let (position, gtids) = current_end(&mut client).await?;
         client.close().await;
         let received = self.gtids_all()?;
-        continues(&received, &gtids)?;
+        let (server_id, uuid) = self.replica;
+        let mut replica = ReplicaOptions::new(server_id, uuid);
+        replica.heartbeat = self.options.heartbeat;
+        let ours = Ours {
+            identity: &self.identity,
+            gtids: &received,
+            position: &self.batch.position,
+            format_description: &self.format_description,
+        };
+        let verdict = history::require(endpoint, &replica, &ours, &source).await?;
+        let stream_start = StreamStart::new(&ours, &source);
+        if verdict == Verdict::FailedOver {
+            // Places in the former server's files mean nothing from here on.
+            self.batch.position = source.start_of_last_file();
+        }
+        self.identity = source.identity;
         let commit_clock = commit_clock(&position, self.commit_lo_us);
         if gtids.is_subset(&received) && !gtids.is_empty() {
             self.cover(commit_clock.source_time_us(read_at_us));
         }
-        let (server_id, uuid) = self.replica;
-        let mut replica = ReplicaOptions::new(server_id, uuid);
-        replica.heartbeat = self.options.heartbeat;
         let mut connection = ReplicaConnection::connect(endpoint, &replica).await?;
         // Behind a proxy two connections may reach two servers.
         let reached = connection.identity().await?;
@@ -186,7 +198,7 @@ impl Capture {
             return Err(Error::config("start dump: the source writes no checksums")
                 .hint("SET GLOBAL binlog_checksum = CRC32 on the source"));
         }
-        let by_gtid = self.resumes_by_gtid(&received);
+        let by_gtid = history::resumes_by_gtid(&self.identity, &received);
         let start = (!by_gtid).then(|| self.batch.position.clone());
         let from = match &start {
             Some(position) => DumpFrom::Position(position.clone()),
@@ -198,22 +210,8 @@ impl Capture {
             assembler: Assembler::new(self.identity.flavor, start),
             commit_clock,
             until: self.options.once.then_some((position, gtids)),
+            start: stream_start,
         })
-    }
-
-    /// GTIDs survive a failover and need no file; without them, only the position is left.
-    fn resumes_by_gtid(&self, received: &GtidSet) -> bool {
-        match self.identity.flavor {
-            Flavor::MariaDb => !received.is_empty(),
-            Flavor::MySql => {
-                let mode = self
-                    .identity
-                    .settings
-                    .get("gtid_mode")
-                    .map(|m| m.to_ascii_uppercase());
-                mode.as_deref() == Some("ON") && !received.is_empty()
-            }
-        }
     }
 
     async fn receive(
@@ -278,6 +276,9 @@ impl Capture {
             connection.assembler.push(packet.event, &mut items)?;
             loop {
                 for item in items.drain(..) {
+                    let held = [&self.gtids_received, &self.batch.gtids_added];
+                    let at = connection.assembler.position();
+                    connection.start.check(&item, at, held)?;
                     self.apply(
                         item,
                         connection.assembler.position(),

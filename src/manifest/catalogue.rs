@@ -103,11 +103,12 @@ impl Catalogue {
         }
     }
 
-    /// The same catalogue for a timeline that branches off here.
+    /// The empty catalogue of a timeline that branches off after an entry.
     #[must_use]
-    pub fn branch(mut self, timeline: u32) -> Catalogue {
-        self.timeline = timeline;
-        self
+    pub fn branch(timeline: u32, flavor: Flavor, seq: Seq) -> Catalogue {
+        let mut catalogue = Catalogue::empty(timeline, flavor);
+        catalogue.seq = seq;
+        catalogue
     }
 
     /// The entry up to which it is complete: the last one applied.

@@ -46,8 +46,8 @@ pub struct Fork {
     pub timeline: u32,
     /// Last entry that both share.
     pub seq: Seq,
-    /// Hash of the parent's manifest that ends with that entry: the first manifest of the
-    /// branch links to it.
+    /// Hash of the parent's manifest that holds that entry: the first manifest of the branch
+    /// links to it.
     pub sha256: Sha256,
 }
 

@@ -8,6 +8,7 @@ use super::document::Document;
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -248,6 +249,24 @@ impl MarkKind {
             MarkKind::Idle { .. } => "idle",
             MarkKind::Barrier => "barrier",
         }
+    }
+}
+
+impl fmt::Display for MarkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MarkKind::Gap { missing, from, to } = self else {
+            return f.write_str(self.name());
+        };
+        f.write_str("history is missing")?;
+        match missing {
+            Some(missing @ GtidSet::MySql(_)) => write!(f, ": {missing}")?,
+            Some(missing) => write!(f, ": through {missing}")?,
+            None => f.write_str(", which transactions is not known")?,
+        }
+        if let (Some(from), Some(to)) = (from, to) {
+            write!(f, "; from {from} to {to}")?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::manifest::{
 use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use crate::segment::TransactionRow;
+use crate::source::SourceIdentity;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -253,6 +254,7 @@ impl<'a> Log<'a> {
     }
 
     async fn by_position(&self, position: &BinlogPosition, before: bool) -> Result<Found> {
+        self.require_one_server()?;
         let last = &self.head.manifest.position_last;
         if cut::compare(last, position)? == Ordering::Less {
             return Err(self.uncovered("position", position.to_string()));
@@ -268,6 +270,24 @@ impl<'a> Log<'a> {
             return Err(self.uncovered("position", position.to_string()));
         }
         self.found(&segment, window, kept).await
+    }
+
+    /// Positions of two servers say nothing of each other, though their files have the same names.
+    fn require_one_server(&self) -> Result<()> {
+        let who = |source: &serde_json::Value| {
+            let identity = serde_json::from_value::<SourceIdentity>(source.clone());
+            identity.ok().map(|identity| identity.describe())
+        };
+        let (first, last) = (who(&self.timeline.source), who(&self.head.manifest.source));
+        if first.is_none() || last.is_none() || first == last {
+            return Ok(());
+        }
+        Err(
+            Error::config("find position: the timeline was captured from several servers")
+                .field("first", first.unwrap_or_default())
+                .field("last", last.unwrap_or_default())
+                .hint("name a GTID, a time or a Seq instead"),
+        )
     }
 
     async fn by_time(&self, at_us: i64, target: &RestoreTarget) -> Result<Found> {
@@ -443,49 +463,6 @@ impl<'a> Log<'a> {
         Ok(list)
     }
 
-    /// The newest base that the cut can start from.
-    async fn base(&self, found: &mut Found, target: &RestoreTarget) -> Result<BaseManifest> {
-        let bases = self.repo.bases(self.timeline.timeline).await?;
-        let at_us = match target.moment {
-            Moment::Time { at_us } => Some(at_us),
-            _ => None,
-        };
-        for id in bases.iter().rev().filter(|id| id.seq <= found.cut.seq) {
-            let base = self.repo.base(*id).await?;
-            // A base taken of a quiet source knows nothing of the time before it was taken.
-            let from_us = base.commit_time.max_us.unwrap_or(base.created_us);
-            if at_us.is_none_or(|at_us| at_us >= from_us) {
-                return Ok(base);
-            }
-        }
-        // Where the transactions are the same, only marks stand between the two.
-        let by_place = matches!(
-            target.moment,
-            Moment::Gtid(_) | Moment::GtidSet(_) | Moment::Position(_)
-        );
-        if let Some(id) = bases.iter().find(|id| by_place && id.seq > found.cut.seq) {
-            let base = self.repo.base(*id).await?;
-            if base.gtids == found.cut.gtids && !base.gtids.is_empty() {
-                found.cut.seq = base.seq;
-                found.last_entries.clear();
-                return Ok(base);
-            }
-        }
-        let Some(first) = bases.first() else {
-            return Err(Error::gap("plan restore: there is no base yet")
-                .field("timeline", self.timeline.timeline)
-                .hint("take one with tidelog snapshot (tidelog run takes the first by itself)"));
-        };
-        let first = self.repo.base(*first).await?;
-        let from_us = first.commit_time.max_us.unwrap_or(first.created_us);
-        let error = Error::gap("plan restore: the moment is before the first base");
-        Err(error
-            .field("cut", found.cut.seq)
-            .field("restorable_from_seq", first.seq)
-            .field("restorable_from", show_time(from_us))
-            .hint("choose a moment at or after the first base"))
-    }
-
     /// The moment is not in the log.
     fn uncovered(&self, name: &'static str, wanted: String) -> Error {
         let head = &self.head.manifest;
@@ -497,6 +474,8 @@ impl<'a> Log<'a> {
             .field("seq_last", head.seq_last)
             .field("position_last", &head.position_last)
             .field("gtids_through", &head.gtids_through)
-            .hint("choose a covered moment, or let capture catch up with the source first")
+            .hint("choose a covered moment, let capture catch up with the source first, or name another timeline by --timeline")
     }
 }
+
+mod base;

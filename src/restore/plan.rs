@@ -198,6 +198,7 @@ fn refuse_gaps(input: &PlanInput<'_>, first: Seq) -> Result<()> {
                 return Err(
                     Error::gap("plan restore: history is missing before the cut")
                         .field("seq", mark.seq)
+                        .field("gap", &mark.kind)
                         .field("base", input.base.seq)
                         .field("cut", input.cut.seq)
                         .hint("restore to a moment before that Seq, or after the next base"),

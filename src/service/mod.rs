@@ -5,4 +5,6 @@ mod status;
 pub mod throwaway;
 
 pub use run::Service;
-pub use status::{Gap, OpenBarrier, PreparedXa, Status, Stretch, TimelineStatus, status};
+pub use status::{
+    CapturedFrom, Gap, OpenBarrier, Parent, PreparedXa, Status, Stretch, TimelineStatus, status,
+};

@@ -6,7 +6,7 @@ use crate::manifest::{
 };
 use crate::position::Seq;
 use crate::segment::TransactionsReader;
-use crate::source::{Endpoint, SqlClient, SqlSession, current_end};
+use crate::source::{Endpoint, SourceIdentity, SqlClient, SqlSession, current_end};
 use serde::Serialize;
 
 /// A stretch of the log that can be restored to, both ends inclusive.
@@ -51,6 +51,26 @@ pub struct Gap {
     pub seq: Seq,
     /// What it says, JSON.
     pub detail: serde_json::Value,
+    /// What it says, for people.
+    pub text: String,
+}
+
+/// Where a timeline left another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parent {
+    /// The other one.
+    pub timeline: u32,
+    /// Last entry that both share.
+    pub seq: Seq,
+}
+
+/// A server that a timeline was captured from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CapturedFrom {
+    /// From this entry on.
+    pub seq_first: Seq,
+    /// Who it is.
+    pub source: String,
 }
 
 /// One timeline.
@@ -58,8 +78,15 @@ pub struct Gap {
 pub struct TimelineStatus {
     /// Number.
     pub timeline: u32,
+    /// Whether capture writes to it: the newest.
+    pub current: bool,
+    /// Timeline and entry it left, where it left one.
+    pub parent: Option<Parent>,
     /// Flavor of the source.
     pub flavor: String,
+    /// The servers it was captured from, each with the first segment of its own: more than one
+    /// after failovers.
+    pub sources: Vec<CapturedFrom>,
     /// First entry of the log.
     pub seq_first: Seq,
     /// Last committed entry.
@@ -136,6 +163,9 @@ pub async fn status(
             lag_seconds = Some(0.0);
         }
     }
+    if let Some(newest) = timelines.last_mut() {
+        newest.current = true;
+    }
     let last = timelines.last();
     let stretches = || timelines.iter().flat_map(|t| &t.restorable);
     Ok(Status {
@@ -162,7 +192,13 @@ async fn one(
     }
     let mut status = TimelineStatus {
         timeline: timeline.timeline,
+        current: false,
+        parent: timeline.parent.map(|fork| Parent {
+            timeline: fork.timeline,
+            seq: fork.seq,
+        }),
         flavor: timeline.flavor.to_string(),
+        sources: Vec::new(),
         seq_first: timeline.seq_first(),
         seq_last: None,
         segments: 0,
@@ -223,6 +259,7 @@ fn add(
         .sum::<u64>();
     status.epoch = Some(manifest.epoch);
     status.position = Some(manifest.position_last.to_string());
+    captured_from(status, manifest);
     for mark in &manifest.marks {
         if matches!(mark.kind, MarkKind::Gap { .. }) {
             let detail =
@@ -230,6 +267,7 @@ fn add(
             status.gaps.push(Gap {
                 seq: mark.seq,
                 detail,
+                text: mark.kind.to_string(),
             });
         }
     }
@@ -249,6 +287,23 @@ fn add(
             }
         }));
     Ok(())
+}
+
+fn captured_from(status: &mut TimelineStatus, manifest: &SegmentManifest) {
+    let identity = serde_json::from_value::<SourceIdentity>(manifest.source.clone());
+    let Some(source) = identity.ok().map(|identity| identity.describe()) else {
+        return;
+    };
+    if status
+        .sources
+        .last()
+        .is_none_or(|last| last.source != source)
+    {
+        status.sources.push(CapturedFrom {
+            seq_first: manifest.seq_first,
+            source,
+        });
+    }
 }
 
 /// An entry that restores do not cross.

@@ -149,15 +149,16 @@ impl DumpRefusal {
     fn hint(&self) -> &'static str {
         match self {
             DumpRefusal::Purged { .. } => {
-                "the source no longer has what was not captured yet: take a new base (the hole is \
-                 recorded as a gap) and keep binlogs longer"
+                "the source no longer has what was not captured yet: `tidelog timeline fork` starts \
+                 a new timeline with the hole recorded as a gap; keep binlogs longer"
             }
             DumpRefusal::Diverged => {
                 "the source does not continue the captured history (it lost its last binlog \
-                 events, was restored, or is another server): check it, then start a new timeline"
+                 events, was restored, or is another server): check it, then `tidelog timeline fork`"
             }
             DumpRefusal::Reset => {
-                "the source's binlogs were reset or deleted while they were read: take a new base"
+                "the source's binlogs were reset or deleted while they were read: `tidelog timeline \
+                 fork` starts a new timeline"
             }
             DumpRefusal::Collision => {
                 "another replica uses this server id or uuid: stop it, or give this one its own"

@@ -14,6 +14,7 @@ mod catalogue;
 mod classify;
 mod dump;
 mod endpoint;
+mod history;
 mod identity;
 mod objects;
 mod option_file;
@@ -34,6 +35,7 @@ pub use catalogue::{
 pub use classify::{DumpRefusal, statement_error};
 pub use dump::{Checksum, DumpFrom, ReplicaConnection, ReplicaOptions};
 pub use endpoint::{Endpoint, Secret, SslMode};
+pub use history::{BinlogFile, SourceHistory, binlog_file_begun};
 pub use identity::{ClockOffset, SourceIdentity};
 pub use objects::{
     DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,

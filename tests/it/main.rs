@@ -31,6 +31,7 @@ mod source_login;
 mod source_refusal;
 mod source_stream;
 mod support;
+mod timelines;
 mod traps;
 mod xa;
 mod zones;

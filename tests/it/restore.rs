@@ -12,7 +12,7 @@ use tidelog::position::Flavor;
 
 mod altered;
 mod cascades;
-mod target;
+pub(crate) mod target;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_row_comes_back_on_mysql() {

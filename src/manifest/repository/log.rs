@@ -71,7 +71,8 @@ impl Repository {
         }
     }
 
-    /// The manifest of the segment that holds an entry; `None` when the log does not reach it.
+    /// The manifest of the segment that holds an entry; `None` when the log does not reach it, or
+    /// the entry is before the timeline's own first.
     ///
     /// # Errors
     /// [`Gap`](crate::error::ErrorKind::Gap) when the entry should be there and is not.
@@ -79,6 +80,7 @@ impl Repository {
         let names = self.names(timeline);
         let Some(seq_first) = names.at_or_before(seq).await? else {
             return match names.after(seq, 1).await?.first() {
+                Some(_) if seq < self.timeline(timeline).await?.seq_first() => Ok(None),
                 Some(&next) => Err(hole(timeline, seq, next)),
                 None => Ok(None),
             };
@@ -135,9 +137,8 @@ impl Repository {
         let mut catalogue = match self.stored_catalogue(timeline, seq).await? {
             Some(catalogue) => catalogue,
             None => match header.parent {
-                Some(fork) => Box::pin(self.catalogue_at(fork.timeline, fork.seq))
-                    .await?
-                    .branch(timeline),
+                // A branch names a catalogue of its own in its first manifest.
+                Some(fork) => Catalogue::branch(timeline, header.flavor, fork.seq),
                 None => Catalogue::empty(timeline, header.flavor),
             },
         };

@@ -45,7 +45,10 @@ async fn a_target_without_history_can_replicate_from_the_cut_on() {
 }
 
 /// Statements that forget a server's history, and that make it a replica.
-fn replicate(flavor: Flavor, port: u16) -> (&'static [&'static str], String, &'static str) {
+pub(crate) fn replicate(
+    flavor: Flavor,
+    port: u16,
+) -> (&'static [&'static str], String, &'static str) {
     let (user, password) = (
         tidelog::service::throwaway::ACCOUNT,
         tidelog::service::throwaway::PASSWORD,
