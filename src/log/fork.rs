@@ -134,10 +134,12 @@ async fn point(
     let verdict = history::examine(options.endpoint, options.replica, &ours, source).await?;
     let common = match &verdict {
         Verdict::Stops(stop) => match stop.why {
-            Why::Stranger => return Err(stop.error(&ours, source)),
             // All of ours is behind the point where the new history began.
             Why::Purged | Why::Reset => head.manifest.seq_last,
-            Why::Behind | Why::Diverged => {
+            // Without GTIDs nothing tells what is common.
+            _ if stop.missing.is_none() => return Err(stop.error(&ours, source)),
+            // MariaDB's position of a domain names the last server only: the log knows the others.
+            Why::Behind | Why::Diverged | Why::Stranger => {
                 last_common(repository, head, source, stop, &ours).await?
             }
         },

@@ -252,7 +252,10 @@ impl Stop {
             ),
             Why::Stranger => (
                 Error::incompatible("continue history of another source"),
-                "use a repository of its own for each source (tidelog init)".to_owned(),
+                format!(
+                    "use a repository of its own for each source (tidelog init); if this one shares a \
+                     part of the history, {fork}"
+                ),
             ),
         };
         error
