@@ -18,7 +18,7 @@ use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use crate::segment::TransactionRow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Segments looked at on either side of a time for commit times that straddle it.
@@ -152,18 +152,7 @@ async fn build(
         through: plan.cut.seq,
     };
     let derived = cascades.derive(&plan.tables, &ancestor_tables).await?;
-    for table in &plan.tables {
-        let ours = derived.iter().filter(|((id, _), _)| *id == table.table_id);
-        let parents: BTreeSet<_> = ours.flat_map(|(_, cascades)| cascades.parents()).collect();
-        let parents = parents.into_iter();
-        plan.notes.extend(parents.map(|parent| {
-            format!(
-                "{}: changes by cascades from {parent} that the source did not log are derived",
-                table.name
-            )
-        }));
-    }
-    plan.cascades = derived;
+    plan.take_cascades(derived);
     Ok(plan)
 }
 

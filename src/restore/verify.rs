@@ -139,13 +139,14 @@ impl Reader<'_> {
     ) -> Result<S> {
         let options = SnapshotOptions::default();
         let mut worker = SnapshotWorker::of_idle_server(self.target, &options).await?;
-        for found in self.find(std::slice::from_ref(name)).await? {
-            let read = read_batches((&mut worker, self.compute), (version, &found), state, each);
-            let state = read.await?;
-            worker.close().await;
-            return Ok(state);
-        }
-        Err(Error::internal("read table: nothing was found"))
+        let found = self.find(std::slice::from_ref(name)).await?;
+        let Some(found) = found.first() else {
+            return Err(Error::internal("read table: nothing was found"));
+        };
+        let state =
+            read_batches((&mut worker, self.compute), (version, found), state, each).await?;
+        worker.close().await;
+        Ok(state)
     }
 
     async fn find(&self, names: &[TableName]) -> Result<Vec<CatalogueTable>> {

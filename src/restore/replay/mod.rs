@@ -5,6 +5,7 @@
 //! planned ([`PlannedStatement`]: the commands for the target, and the tables whose rows must be
 //! there before) -> run ([`run`], in the session it was logged with: [`session`]).
 
+mod columns;
 pub(super) mod model;
 pub(super) mod run;
 mod session;

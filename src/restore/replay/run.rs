@@ -1,6 +1,7 @@
 //! Carries statements out on the target, with the rows they read in place before each.
 
 use super::PlannedStatement;
+use super::columns::SpecialColumns;
 use super::session::{self, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
@@ -12,7 +13,7 @@ use crate::restore::progress::TableProgress;
 use crate::restore::rows::Fold;
 use crate::restore::table::{Epoch, PlannedTable, has_shape_of};
 use crate::restore::verify::{Expected, Holding, Reader};
-use crate::schema::{Generated, TableId, TableName, TableVersion};
+use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::Fingerprint;
 use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
@@ -136,7 +137,7 @@ impl Replay<'_> {
         &self,
         done: &BTreeMap<TableId, TableProgress>,
     ) -> Result<Vec<Work>> {
-        let columns = self.columns().await?;
+        let columns = SpecialColumns::read(&self.writer.target).await?;
         let mut all = Vec::new();
         for (place, table) in self.plan.tables.iter().enumerate() {
             let Some(epoch) = table.epochs.last().filter(|e| e.load_at.is_none()) else {
@@ -272,7 +273,7 @@ impl Replay<'_> {
         if tables.is_empty() {
             return Ok(());
         }
-        let counters = self.columns().await?.counters;
+        let counters = SpecialColumns::read(&self.writer.target).await?.counters;
         for (name, next) in tables {
             if counters.contains_key(name) {
                 let name = name.quoted();
@@ -288,7 +289,7 @@ impl Replay<'_> {
         if loads.is_empty() {
             return Ok(());
         }
-        let columns = self.columns().await?;
+        let columns = SpecialColumns::read(&self.writer.target).await?;
         let mut works = Vec::new();
         let mut places = BTreeMap::new();
         for &(place, number) in loads {
@@ -389,56 +390,6 @@ impl Replay<'_> {
             done.map_err(|e| refused(statement, e))?;
         }
         Ok(())
-    }
-
-    /// What the target has besides ordinary columns.
-    async fn columns(&self) -> Result<SpecialColumns> {
-        let mut client = self.writer.target.connect().await?;
-        let sql = "SELECT table_schema, table_name, column_name, extra FROM \
-                   information_schema.columns WHERE extra LIKE '%auto_increment%' \
-                   OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
-                   AND generation_expression NOT IN ('ROW START', 'ROW END')";
-        let rows = client.query_rows(sql).await?;
-        client.close().await;
-        let text = SqlClient::text;
-        let mut found = SpecialColumns::default();
-        for row in &rows {
-            let [db, table, column, extra] = row.as_slice() else {
-                continue;
-            };
-            let (table, column) = (TableName::new(text(db), text(table)), text(column));
-            let extra = text(extra);
-            let generated = match extra.contains("VIRTUAL") {
-                true => Generated::Virtual,
-                false => Generated::Stored,
-            };
-            match extra.contains("auto_increment") {
-                true => drop(found.counters.insert(table, column)),
-                false => drop(found.generated.insert((table, column), generated)),
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Columns of the target that no row image tells apart from others.
-#[derive(Debug, Default)]
-struct SpecialColumns {
-    /// AUTO_INCREMENT columns by table.
-    counters: BTreeMap<TableName, String>,
-    /// Generated columns.
-    generated: BTreeMap<(TableName, String), Generated>,
-}
-
-impl SpecialColumns {
-    /// A version that stands on the target, with what is generated there.
-    fn with_generated(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
-        let mut version = TableVersion::clone(&version);
-        for column in &mut version.columns {
-            let name = (version.name.clone(), column.name.clone());
-            column.generated = self.generated.get(&name).copied();
-        }
-        Arc::new(version)
     }
 }
 
