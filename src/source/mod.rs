@@ -9,6 +9,7 @@
 //! The reading side of the first base: [`check_source`] says whether the server fits, the
 //! catalogue says what its tables look like, [`SourceSnapshot`] reads them.
 
+mod ack;
 mod auth;
 mod catalogue;
 mod classify;
@@ -21,6 +22,7 @@ mod packet;
 mod position;
 mod preflight;
 mod public_key;
+mod semi_sync;
 mod snapshot;
 mod sql;
 mod stream;
@@ -42,6 +44,7 @@ pub use position::{current_end, current_position};
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };
+pub use semi_sync::{Obstacle, SemiSyncState};
 pub use snapshot::{
     RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
 };
