@@ -1,5 +1,5 @@
-//! The one write ordering of the product: data files, then the manifest, then (in a later
-//! version) the acknowledgement. Nobody else writes any of them.
+//! The two puts of the write ordering (`durability` has all of it): data files, then the manifest.
+//! Nobody else writes any of them.
 //!
 //! A crash before the manifest leaves files that nothing names: they do not exist. An ambiguous
 //! outcome of the create is repeated with the same bytes until it is known.
@@ -12,7 +12,7 @@ use crate::manifest::{
     OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
-use crate::runtime::{Clock, Compute, ids::new_uuid};
+use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
 use crate::storage::{ObjectName, SegmentFile, SegmentFolder};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -104,12 +104,14 @@ impl Committer {
             &self.compute,
         )
         .await?;
+        failpoint::place("seal.encoded");
         let folder = SegmentFolder {
             timeline: self.timeline,
             seq_first: batch.seq_first,
             uuid: new_uuid(),
         };
         let files = self.put_objects(folder, objects).await?;
+        failpoint::place("data.put");
         let catalog = self
             .put_catalog(&catalogue, batch.seq_next().prev())
             .await?;
@@ -119,8 +121,12 @@ impl Committer {
             format_description: format_description.to_vec(),
             ..manifest?
         };
+        failpoint::place("manifest.before_put");
         let stored = match self.create(Arc::new(manifest)).await? {
-            CommitOutcome::Committed(stored) => stored,
+            CommitOutcome::Committed(stored) => {
+                failpoint::place("manifest.put");
+                stored
+            }
             CommitOutcome::Adopt(other) => {
                 return Err(
                     Error::unavailable("commit segment: an earlier writer was faster")
@@ -185,6 +191,7 @@ impl Committer {
         };
         let length = object.bytes.len() as u64;
         let put = self.repository.put_file(&name, object.bytes).await?;
+        failpoint::place("data.one_put");
         let mut entries = Vec::with_capacity(object.members.len() + 1);
         if object.pack.is_some() {
             entries.push(pack_entry(&name, length, put.crc32, put.sha256));

@@ -28,4 +28,5 @@ mod source_stream;
 mod support;
 mod traps;
 mod xa;
+mod zero_loss;
 mod zoo;

@@ -38,8 +38,8 @@ impl Capture {
 
     /// Seals a batch that reached its limits.
     pub(super) async fn seal_when_full(&mut self, control: &CaptureControl) -> Result<(), Ended> {
-        let due = self.seal_due && !self.batch.in_transaction();
-        if due || self.is_full() {
+        let due = self.seal_due || self.durability.is_full();
+        if (due && !self.batch.in_transaction()) || self.is_full() {
             self.seal(control).await
         } else {
             Ok(())
@@ -62,12 +62,12 @@ impl Capture {
 
     /// Hands the batch to the committer and starts the next one. Waits for the commit before it:
     /// one is in flight at most.
-    pub(super) async fn seal(&mut self, control: &CaptureControl) -> Result<(), Ended> {
+    pub(in crate::log) async fn seal(&mut self, control: &CaptureControl) -> Result<(), Ended> {
         self.settle(control).await.map_err(Ended::Commit)?;
-        self.start_commit().map_err(Ended::Commit)
+        self.start_commit().await.map_err(Ended::Commit)
     }
 
-    fn start_commit(&mut self) -> Result<()> {
+    async fn start_commit(&mut self) -> Result<()> {
         self.seal_due = false;
         let now_us = self.clock.now_us();
         if let Some(covered_through_us) = self
@@ -83,6 +83,8 @@ impl Capture {
         let Some(mut committer) = self.committer.take() else {
             return Err(Error::internal("seal batch while another is committed"));
         };
+        self.hand_over()?;
+        self.sealed = Some(self.durability.seal().await?);
         self.gtids_received.union(&self.batch.gtids_added)?;
         let ddl_seen = self.batch.ddl_seen;
         let file_events = std::mem::take(&mut self.batch.file_events);
@@ -117,7 +119,7 @@ impl Capture {
     }
 
     /// Waits for the commit in flight, if there is one.
-    async fn settle(&mut self, control: &CaptureControl) -> Result<()> {
+    pub(in crate::log) async fn settle(&mut self, control: &CaptureControl) -> Result<()> {
         if self.sealing.is_none() {
             return Ok(());
         }
@@ -133,6 +135,9 @@ impl Capture {
     ) -> Result<()> {
         self.sealing = None;
         let committer = committed?;
+        if let Some(sealed) = self.sealed.take() {
+            self.durability.committed(sealed)?;
+        }
         self.progress.seq_committed = Some(committer.head.seq_last);
         self.progress.position_committed = Some(committer.head.position.clone());
         self.progress.position_received = Some(self.batch.position.clone());
@@ -159,6 +164,9 @@ impl Capture {
     /// committed first.
     pub(super) async fn broken(&mut self, error: Error, control: &CaptureControl) -> Ended {
         self.batch.abandon();
+        if let Err(spool) = self.hand_over() {
+            return Ended::Commit(spool);
+        }
         if !error.kind().is_retryable()
             && let Err(Ended::Commit(commit)) = self.drain(control).await
         {

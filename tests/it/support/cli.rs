@@ -1,6 +1,6 @@
 //! The `tidelog` binary as a user runs it.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tidelog::runtime::Deadline;
 
@@ -117,6 +117,23 @@ pub(crate) fn spawn_with(args: &[&str], environment: &[(&str, &str)]) -> Service
 }
 
 impl Service {
+    /// Process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it has ended by itself, at most this long; `None` when it goes on.
+    pub(crate) fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Deadline::after(within);
+        while !deadline.has_passed() {
+            if let Some(status) = self.0.try_wait().expect("wait for tidelog") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
     /// SIGKILL.
     pub(crate) fn kill9(mut self) {
         self.0.kill().expect("SIGKILL tidelog");

@@ -1,0 +1,5 @@
+//! Nothing that a client was told is lost: durable before acknowledged, killed at every step.
+
+mod crash;
+mod harness;
+mod order;
