@@ -9,7 +9,7 @@ use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
     Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole, ObjectRef,
-    OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+    OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest, Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -62,6 +62,8 @@ pub(crate) struct Sealing {
     pub(crate) source: serde_json::Value,
     pub(crate) format_description: Bytes,
     pub(crate) covered_through_us: Option<i64>,
+    /// See [`SegmentManifest::unprotected`].
+    pub(crate) unprotected: Vec<Unprotected>,
 }
 
 /// Commits segments at the end of a chain; owned by one writer epoch.
@@ -89,6 +91,7 @@ impl Committer {
             source,
             format_description,
             covered_through_us,
+            unprotected,
         } = sealing;
         let expected = self.head.seq_last.next();
         if batch.seq_first != expected {
@@ -119,6 +122,7 @@ impl Committer {
         let manifest = self.manifest(&batch, pending, files, catalog, source, covered_through_us);
         let manifest = SegmentManifest {
             format_description: format_description.to_vec(),
+            unprotected,
             ..manifest?
         };
         failpoint::place("manifest.before_put");
@@ -294,6 +298,7 @@ impl Committer {
             open_xa: batch.xa.open(),
             xa_decided: batch.xa.decided().to_vec(),
             undone: batch.undone.clone(),
+            unprotected: Vec::new(),
             catalog,
             requires: Vec::new(),
         })

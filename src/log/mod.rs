@@ -20,6 +20,7 @@ mod seal;
 mod session;
 mod spool;
 mod transaction;
+mod waits;
 mod xa;
 
 pub use durability::DurabilityPolicy;

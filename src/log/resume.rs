@@ -338,6 +338,7 @@ pub(super) fn sealing(
         source,
         format_description,
         covered_through_us,
+        unprotected: Vec::new(),
     })
 }
 

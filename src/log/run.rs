@@ -5,6 +5,7 @@ use super::guard::EpochGuard;
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::session::{Capture, Ended, SERVER_IDS};
 use super::spool::{Spool, SpoolDir};
+use super::waits::Watch;
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Shutdown, ids::random_u64};
@@ -189,6 +190,7 @@ impl Opening<'_> {
             let every = self.options.heartbeat;
             let guard = EpochGuard::start(self.repository, timeline, epoch, every).await?;
             capture.durability.use_guard(guard);
+            capture.watch(Watch::start(self.endpoint, self.clock, every));
         }
         Ok(capture)
     }

@@ -6,6 +6,7 @@ use super::commit_time::CommitClock;
 use super::durability::{Beginning, Durability, Owner, Sealed};
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::run::{CaptureControl, CaptureEnd};
+use super::waits::{Look, Waits, Watch};
 use crate::binlog::Assembler;
 use crate::change::LogItem;
 use crate::error::{Error, Result, Wrap};
@@ -35,6 +36,9 @@ pub(super) struct Capture {
     /// What is in `sealing`.
     sealed: Option<Sealed>,
     pub(super) durability: Durability,
+    /// With semi-sync: whether commits wait.
+    waits: Option<Waits>,
+    watch: Option<Watch>,
     catalogue: Catalogue,
     pub(super) identity: SourceIdentity,
     format_description: Bytes,
@@ -97,6 +101,8 @@ impl Capture {
         };
         Capture {
             durability: Durability::new(owner),
+            waits: None,
+            watch: None,
             sealed: None,
             covered_through_us: head.covered_through_us,
             covered_committed_us: head.covered_through_us,
@@ -115,6 +121,12 @@ impl Capture {
             progress,
             seal_due: false,
         }
+    }
+
+    /// From now on commits that did not wait are reported.
+    pub(super) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
+        self.waits = Some(Waits::default());
     }
 
     /// Connects and receives until the work is done or something breaks.
@@ -194,6 +206,11 @@ impl Capture {
                     };
                     if let Err(error) = acknowledged {
                         return self.broken(error, control).await;
+                    }
+                }
+                look = next_look(&mut self.watch) => {
+                    if let Err(error) = self.looked(&look) {
+                        return Ended::Commit(error);
                     }
                 }
                 () = control.seal_now.notified() => {
@@ -277,6 +294,7 @@ impl Capture {
         while let Some(packet) = next.take() {
             self.progress.event_bytes += packet.event.len() as u64;
             let (event, beginning) = (packet.event.clone(), self.beginning(connection)?);
+            let transactions = self.progress.transactions;
             connection.assembler.push(packet.event, &mut items)?;
             loop {
                 for item in items.drain(..) {
@@ -292,6 +310,7 @@ impl Capture {
                 }
             }
             let ends_file = self.durability.take(&event, beginning);
+            self.note_wait(transactions, packet.semi_sync_ack == Some(true));
             if packet.semi_sync_ack == Some(true) {
                 self.note_flagged(connection)?;
             }
@@ -299,6 +318,25 @@ impl Capture {
             if taken < PACKETS_AT_ONCE && !ends_file && !self.is_full() {
                 next = connection.stream.try_next_buffered()?;
             }
+        }
+        Ok(())
+    }
+
+    /// A transaction that came since there were `before` of them waits for us, or does not.
+    fn note_wait(&mut self, before: u64, waits: bool) {
+        let row = self.batch.transactions.last();
+        if let (Some(all), Some(row)) = (&mut self.waits, row)
+            && self.progress.transactions > before
+        {
+            all.receive(row.seq, row.gtid.clone(), waits);
+        }
+    }
+
+    /// The source was looked at: what is to be reported goes into a segment soon.
+    fn looked(&mut self, look: &Look) -> Result<()> {
+        let received = self.gtids_all()?;
+        if let Some(waits) = &mut self.waits {
+            self.seal_due |= waits.look(look, &received);
         }
         Ok(())
     }
@@ -411,6 +449,14 @@ impl Capture {
 async fn joined(sealing: &mut Option<JoinHandle<Result<Committer>>>) -> Result<Committer> {
     match sealing {
         Some(task) => task.await.wrap(|| Error::internal("join commit task"))?,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next look at whether commits wait; for ever where nobody looks.
+async fn next_look(watch: &mut Option<Watch>) -> Look {
+    match watch {
+        Some(watch) => watch.next().await,
         None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@
 
 use super::base::BaseManifest;
 use super::document::invalid;
-use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest};
+use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest, Unprotected};
 use crate::error::Result;
 use crate::position::Seq;
 use crate::storage::{BaseFile, ObjectName, SegmentFile};
@@ -162,6 +162,10 @@ fn decided(m: &SegmentManifest) -> Result<()> {
     let inside = m.undone.iter().all(|seq| m.contains(*seq));
     if !inside || m.undone.windows(2).any(|w| w[0] >= w[1]) {
         return Err(invalid("read undone transactions"));
+    }
+    let wrong = |u: &Unprotected| u.seq_first > u.seq_last || u.seq_last > m.seq_last;
+    if m.unprotected.iter().any(wrong) {
+        return Err(invalid("read unprotected transactions"));
     }
     Ok(())
 }

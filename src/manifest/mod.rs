@@ -25,7 +25,7 @@ pub use repository::{
 };
 pub use segment::{
     Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, Mark, MarkKind,
-    ObjectRef, OpenXa, SegmentManifest,
+    ObjectRef, OpenXa, SegmentManifest, Unprotected,
 };
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn every_kind_of_object_is_frozen() {
 #[test]
 fn senseless_values_are_refused() {
     type Change = fn(&mut SegmentManifest);
-    let changes: [(&str, Change); 29] = [
+    let changes: [(&str, Change); 30] = [
         ("timeline", |m| m.timeline = 0),
         ("epoch", |m| m.epoch = 0),
         ("first", |m| m.seq_first = Seq(0)),
@@ -90,6 +90,17 @@ fn senseless_values_are_refused() {
         }),
         ("decided within", |m| m.xa_decided.push(decided(5, 6, true))),
         ("undone elsewhere", |m| m.undone.push(Seq(10))),
+        ("unprotected later", |m| {
+            m.unprotected.push(Unprotected {
+                seq_first: Seq(5),
+                seq_last: Seq(10),
+                gtid_first: None,
+                gtid_last: None,
+                commits: 1,
+                from_us: 1,
+                to_us: 2,
+            })
+        }),
         ("no pack", |m| drop(m.files.remove(2))),
         ("catalogue", |m| {
             m.catalog.as_mut().unwrap().object.push('x')

@@ -110,6 +110,12 @@ impl SemiSyncState {
         })
     }
 
+    /// What these status rows say, for tests.
+    #[cfg(test)]
+    pub(crate) fn read_from(flavor: Flavor, status: &[Vec<Option<Bytes>>]) -> SemiSyncState {
+        SemiSyncState::from_rows(flavor, &[], status).expect("a state")
+    }
+
     /// Every way in which a commit may return without us.
     #[must_use]
     pub fn obstacles(&self) -> Vec<Obstacle> {

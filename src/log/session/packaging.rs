@@ -3,9 +3,10 @@
 use super::{Capture, Ended};
 use crate::error::{Error, Result};
 use crate::log::batch::Batch;
-use crate::log::commit::Committer;
+use crate::log::commit::{Committer, Sealing};
 use crate::log::resume::sealing;
 use crate::log::run::{CaptureControl, CaptureEnd};
+use crate::log::waits::Waits;
 use crate::manifest::MarkKind;
 use crate::runtime::Stopwatch;
 use crate::source::{Endpoint, SqlClient, SqlSession, read_catalogue};
@@ -77,6 +78,13 @@ impl Capture {
             self.batch
                 .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
         }
+        let unprotected = self.waits.as_mut().map(Waits::take).unwrap_or_default();
+        if self.batch.is_empty() && !unprotected.is_empty() {
+            // An entry to hold them.
+            let covered_through_us = self.covered_through_us.unwrap_or(0);
+            self.batch
+                .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
+        }
         if self.batch.is_empty() && !self.catalogue.has_pending() {
             return Ok(());
         }
@@ -104,6 +112,10 @@ impl Capture {
             self.covered_through_us,
             now_us,
         )?;
+        let sealing = Sealing {
+            unprotected,
+            ..sealing
+        };
         let seq_first = sealing.batch.seq_next();
         let xa = sealing.batch.xa.next(seq_first);
         self.batch = Batch::new(seq_first, self.identity.flavor, position, xa);

@@ -120,14 +120,15 @@ impl Spool {
             bytes: 0,
         });
         let failure = Arc::new(Mutex::new(None));
-        let writer = Writer::new(folder.path.clone(), messages, progress);
+        let mut writer = Writer::new(folder.path.clone(), messages, progress);
         // The lock is held as long as the thread may write.
         let (place, owned) = (Arc::clone(&failure), folder.clone());
         let work = move || {
             if let Err(error) = writer.run() {
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
-            drop(owned);
+            // Who waits for progress learns of the end here, and finds the reason in its place.
+            drop((writer, owned));
         };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(work);
         Ok(Spool {

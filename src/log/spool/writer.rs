@@ -80,7 +80,7 @@ impl Writer {
     }
 
     /// Works until nobody can ask for anything any more.
-    pub(super) fn run(mut self) -> Result<()> {
+    pub(super) fn run(&mut self) -> Result<()> {
         let mut done = *self.progress.borrow();
         while let Some(first) = self.messages.blocking_recv() {
             let (mut next, mut taken) = (Some(first), 0);

@@ -84,6 +84,7 @@ impl Writer {
             open_xa: Vec::new(),
             xa_decided: Vec::new(),
             undone: Vec::new(),
+            unprotected: Vec::new(),
             catalog: None,
             ..segment()
         }

@@ -145,6 +145,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         open_xa: Vec::new(),
         xa_decided: Vec::new(),
         undone: Vec::new(),
+        unprotected: Vec::new(),
         catalog: None,
         requires: Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! The `tidelog` binary as a user runs it.
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tidelog::runtime::Deadline;
@@ -113,6 +114,14 @@ pub(crate) fn spawn_with(args: &[&str], environment: &[(&str, &str)]) -> Service
     let mut command = command(args);
     command.envs(environment.iter().copied());
     let child = command.stdout(Stdio::null()).spawn();
+    Service(child.expect("start tidelog"))
+}
+
+/// As [`spawn`]; its log goes to a file.
+pub(crate) fn spawn_logged(args: &[&str], log: &Path) -> Service {
+    let mut command = command(args);
+    let log = std::fs::File::create(log).expect("create log");
+    let child = command.stdout(Stdio::null()).stderr(log).spawn();
     Service(child.expect("start tidelog"))
 }
 

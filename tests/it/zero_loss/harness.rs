@@ -5,8 +5,8 @@ use crate::support::sql::{exec, exec_all};
 use crate::support::{cli, start};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub(crate) type Row = (u64, u64);
 pub(crate) struct Scene {
     pub(crate) source: TestServer,
     pub(crate) repo: String,
+    pub(crate) url: String,
     folder: tempfile::TempDir,
-    url: String,
 }
 
 impl Scene {
@@ -99,8 +99,6 @@ impl Scene {
             "--spool-dir",
             &spool,
             "--semi-sync",
-            "--heartbeat-ms",
-            "500",
         ];
         let all = all.iter().chain(more);
         all.map(|a| (*a).to_owned()).collect()
@@ -110,6 +108,12 @@ impl Scene {
         let arguments = self.arguments(more);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         cli::spawn_with(&arguments, &[("TIDELOG_FAILPOINT", failpoint)])
+    }
+
+    pub(crate) fn capture_logged(&self, more: &[&str], log: &Path) -> cli::Service {
+        let arguments = self.arguments(more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        cli::spawn_logged(&arguments, log)
     }
 
     /// Seals what is durable, as after the loss of the source.
@@ -128,20 +132,25 @@ impl Scene {
 
     /// The rows in the repository; none of them twice.
     pub(crate) fn captured(&self) -> BTreeSet<Row> {
+        self.captured_seqs().into_keys().collect()
+    }
+
+    /// The rows in the repository with the Seq of each.
+    pub(crate) fn captured_seqs(&self) -> BTreeMap<Row, i64> {
         let arguments = ["log", "--json", "--repo", &self.repo, "--table", "j.t"];
         let log = cli::run(&arguments);
-        let mut rows = BTreeSet::new();
+        let mut rows = BTreeMap::new();
         for line in log.success().stdout().lines() {
             let transaction: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let seq = transaction["seq"].as_i64().expect("a Seq");
             for change in transaction["changes"].as_array().into_iter().flatten() {
                 let number = |name: &str| {
                     let value = &change["after"][name];
-                    value
-                        .as_u64()
-                        .unwrap_or_else(|| panic!("{name} in {change}"))
+                    let number = value.as_u64();
+                    number.unwrap_or_else(|| panic!("{name} in {change}"))
                 };
                 let row = (number("client"), number("n"));
-                assert!(rows.insert(row), "captured twice: {row:?}");
+                assert_eq!(rows.insert(row, seq), None, "captured twice: {row:?}");
             }
         }
         rows
