@@ -17,12 +17,15 @@ use crate::storage::{ObjectName, SegmentFile, SegmentFolder};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Every so many manifests name a catalogue, so that a reader never walks further.
 const CATALOG_INTERVAL: u64 = 1_000;
 /// Objects of one segment stored at a time.
 const PUTS_AT_ONCE: usize = 8;
+/// Pause after a put that the store's own attempts did not bring through.
+const PUT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The end of the chain as this writer knows it.
 #[derive(Clone, Debug)]
@@ -159,15 +162,7 @@ impl Committer {
     /// Until the outcome is known, the same manifest is created again: another one under its
     /// name could fork the log.
     async fn create(&self, manifest: Arc<SegmentManifest>) -> Result<CommitOutcome> {
-        loop {
-            match self.repository.commit(Arc::clone(&manifest)).await {
-                Err(error) if error.kind().is_retryable() => {
-                    tracing::warn!(error = %error.report(), "outcome of commit unknown, trying again");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        patiently(|| self.repository.commit(Arc::clone(&manifest))).await
     }
 
     async fn put_objects(
@@ -194,7 +189,7 @@ impl Committer {
             (None, None) => return Ok(Vec::new()),
         };
         let length = object.bytes.len() as u64;
-        let put = self.repository.put_file(&name, object.bytes).await?;
+        let put = patiently(|| self.repository.put_file(&name, object.bytes.clone())).await?;
         failpoint::place("data.one_put");
         let mut entries = Vec::with_capacity(object.members.len() + 1);
         if object.pack.is_some() {
@@ -239,10 +234,8 @@ impl Committer {
         };
         let bytes = catalogue.encode()?;
         // A writer that died after this put leaves the same bytes, or an object nobody names.
-        match self.repository.put_object(&name, bytes).await {
-            Ok(reference) => Ok(Some(reference)),
-            Err(error) => Err(error),
-        }
+        let put = patiently(|| self.repository.put_object(&name, bytes.clone()));
+        put.await.map(Some)
     }
 
     fn manifest(
@@ -302,6 +295,23 @@ impl Committer {
             catalog,
             requires: Vec::new(),
         })
+    }
+}
+
+/// Repeats a put for as long as the store is away: the batch stays as it is meanwhile, and what is
+/// durable elsewhere stays durable.
+async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match put().await {
+            Err(error) if error.kind().is_retryable() => {
+                tracing::warn!(error = %error.report(), "segment not stored yet, trying again");
+                tokio::time::sleep(PUT_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -190,7 +190,8 @@ impl Opening<'_> {
             let every = self.options.heartbeat;
             let guard = EpochGuard::start(self.repository, timeline, epoch, every).await?;
             capture.durability.use_guard(guard);
-            capture.watch(Watch::start(self.endpoint, self.clock, every));
+            let first = Watch::first(self.endpoint, self.clock).await?;
+            capture.watch(Watch::start(self.endpoint, self.clock, every), &first)?;
         }
         Ok(capture)
     }

@@ -123,10 +123,11 @@ impl Capture {
         }
     }
 
-    /// From now on commits that did not wait are reported.
-    pub(super) fn watch(&mut self, watch: Watch) {
+    /// From now on commits that did not wait are reported, those before the first look included.
+    pub(super) fn watch(&mut self, watch: Watch, first: &Look) -> Result<()> {
         self.watch = Some(watch);
         self.waits = Some(Waits::default());
+        self.looked(first)
     }
 
     /// Connects and receives until the work is done or something breaks.
@@ -243,9 +244,10 @@ impl Capture {
         !connection.commit_clock.is_backlog(&self.batch.position)
     }
 
-    /// Whether reading waits for the spool.
+    /// Whether reading waits: for the spool, or for the commit before a batch that is full.
     fn is_paused(&self) -> bool {
         self.durability.is_paused(self.batch.in_transaction())
+            || (self.is_full() && self.sealing.is_some())
     }
 
     /// Packets were taken: on with them to the spool.
@@ -310,7 +312,7 @@ impl Capture {
                 }
             }
             let ends_file = self.durability.take(&event, beginning);
-            self.note_wait(transactions, packet.semi_sync_ack == Some(true));
+            self.note_transaction(transactions);
             if packet.semi_sync_ack == Some(true) {
                 self.note_flagged(connection)?;
             }
@@ -322,13 +324,13 @@ impl Capture {
         Ok(())
     }
 
-    /// A transaction that came since there were `before` of them waits for us, or does not.
-    fn note_wait(&mut self, before: u64, waits: bool) {
+    /// With semi-sync, takes note of the transaction that came since there were `before` of them.
+    fn note_transaction(&mut self, before: u64) {
         let row = self.batch.transactions.last();
         if let (Some(all), Some(row)) = (&mut self.waits, row)
             && self.progress.transactions > before
         {
-            all.receive(row.seq, row.gtid.clone(), waits);
+            all.receive(row.seq, row.gtid.clone());
         }
     }
 

@@ -1,9 +1,11 @@
 //! Whether clients' commits really waited for us: looked at once a heartbeat.
 //!
 //! A source that gives up waiting tells nobody. It counts, though, the commits that no replica
-//! acknowledged in time, and marks as waiting only the events of those that do wait. Whatever came
-//! in between two looks of which one tells of such commits is reported as a stretch: from the first
-//! to the last transaction that may not have been safe here when its client was told.
+//! acknowledged in time. Whatever came in between two looks, of which the later one tells of such
+//! commits, is reported as a stretch: from the first to the last transaction that may not have been
+//! safe here when its client was told. The flag of an event does not tell: a commit whose client
+//! gave up is flagged, for it was waiting when it was sent, and of commits that wait together
+//! (group commit) only the last one is.
 
 use crate::error::Result;
 use crate::manifest::Unprotected;
@@ -37,6 +39,7 @@ impl Watch {
         let task = tokio::spawn(async move {
             let mut client = None;
             loop {
+                tokio::time::sleep(every).await;
                 match look(&mut client, &endpoint, &clock).await {
                     Ok(look) => {
                         if sender.send(look).await.is_err() {
@@ -48,10 +51,14 @@ impl Watch {
                         tracing::warn!(error = %error.report(), "cannot see whether commits wait");
                     }
                 }
-                tokio::time::sleep(every).await;
             }
         });
         Watch { looks, task }
+    }
+
+    /// The look with which it all begins, before the dump: what had not waited until then.
+    pub(super) async fn first(endpoint: &Endpoint, clock: &Clock) -> Result<Look> {
+        look(&mut None, endpoint, clock).await
     }
 
     /// The next look. Cancel-safe.
@@ -85,7 +92,6 @@ async fn look(client: &mut Option<SqlClient>, endpoint: &Endpoint, clock: &Clock
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     window: Option<Window>,
-    has_unflagged: bool,
     /// The last look told of commits that had not arrived yet.
     is_suspect: bool,
     commits_unprotected: Option<u64>,
@@ -102,16 +108,8 @@ struct Window {
 }
 
 impl Waits {
-    /// A whole transaction was received; `waits` when the source asked for its acknowledgement.
-    pub(super) fn receive(&mut self, seq: Seq, gtid: Option<Gtid>, waits: bool) {
-        self.has_unflagged |= !waits;
-        if !waits && self.is_on == Some(true) {
-            self.is_on = None;
-            tracing::warn!(
-                %seq, gtid = gtid.as_ref().map(tracing::field::display),
-                "a commit did not wait for tidelog"
-            );
-        }
+    /// A whole transaction was received.
+    pub(super) fn receive(&mut self, seq: Seq, gtid: Option<Gtid>) {
         match &mut self.window {
             Some(window) => window.last = (seq, gtid),
             None => {
@@ -132,7 +130,7 @@ impl Waits {
             Some(_) => count,
             None => 0,
         };
-        let is_uncovered = more > 0 || !look.state.is_on || self.has_unflagged || self.is_suspect;
+        let is_uncovered = more > 0 || !look.state.is_on || self.is_suspect;
         let from_us = self.looked_us.replace(look.at_us).unwrap_or(look.at_us);
         if self.is_on != Some(look.state.is_on) {
             match look.state.is_on {
@@ -149,7 +147,6 @@ impl Waits {
         }
         self.is_on = Some(look.state.is_on);
         self.is_suspect = is_uncovered && !look.logged.is_subset(received);
-        self.has_unflagged = false;
         let Some(window) = self.window.take().filter(|_| is_uncovered) else {
             return false;
         };
@@ -201,16 +198,16 @@ mod tests {
         GtidSet::parse(Flavor::MariaDb, text).expect("a set")
     }
 
-    fn receive(waits: &mut Waits, n: i64, waited: bool) {
+    fn receive(waits: &mut Waits, n: i64) {
         let gtid: Gtid = format!("0-1-{n}").parse().expect("a gtid");
-        waits.receive(Seq(n), Some(gtid), waited);
+        waits.receive(Seq(n), Some(gtid));
     }
 
     #[test]
     fn commits_that_waited_are_not_reported() {
         let mut waits = Waits::default();
         for n in 1..4 {
-            receive(&mut waits, n, true);
+            receive(&mut waits, n);
             assert!(!waits.look(&look("ON", "7", "0-1-9", n), &set("0-1-3")));
         }
         assert_eq!(waits.take(), []);
@@ -219,13 +216,13 @@ mod tests {
     #[test]
     fn a_stretch_goes_from_the_first_to_the_last_that_may_not_have_waited() {
         let mut waits = Waits::default();
-        receive(&mut waits, 1, true);
+        receive(&mut waits, 1);
         assert!(!waits.look(&look("ON", "0", "0-1-1", 10), &set("0-1-1")));
         // It was flagged, and its client gave up before we answered: only the counter tells.
-        receive(&mut waits, 2, true);
-        receive(&mut waits, 3, true);
+        receive(&mut waits, 2);
+        receive(&mut waits, 3);
         assert!(waits.look(&look("ON", "1", "0-1-3", 20), &set("0-1-3")));
-        receive(&mut waits, 4, true);
+        receive(&mut waits, 4);
         assert!(!waits.look(&look("ON", "1", "0-1-4", 30), &set("0-1-4")));
         let stretches = waits.take();
         let [stretch] = stretches.as_slice() else {
@@ -242,20 +239,30 @@ mod tests {
     }
 
     #[test]
-    fn off_unflagged_and_not_arrived_yet_are_uncovered_too() {
+    fn off_and_not_arrived_yet_are_uncovered_too() {
         let mut waits = Waits::default();
-        receive(&mut waits, 1, true);
+        receive(&mut waits, 1);
         assert!(waits.look(&look("OFF", "0", "0-1-1", 1), &set("0-1-1")));
-        receive(&mut waits, 2, false);
-        assert!(waits.look(&look("ON", "0", "0-1-2", 2), &set("0-1-2")));
+        receive(&mut waits, 2);
+        assert!(!waits.look(&look("ON", "0", "0-1-2", 2), &set("0-1-2")));
         // The counter rose for a commit that has not arrived: it is in the next window.
         assert!(!waits.look(&look("ON", "1", "0-1-3", 3), &set("0-1-2")));
-        receive(&mut waits, 3, true);
+        receive(&mut waits, 3);
         assert!(waits.look(&look("ON", "1", "0-1-3", 4), &set("0-1-3")));
-        receive(&mut waits, 4, true);
+        receive(&mut waits, 4);
         assert!(!waits.look(&look("ON", "1", "0-1-4", 5), &set("0-1-4")));
         // A restarted source counts from 0.
-        receive(&mut waits, 5, true);
+        receive(&mut waits, 5);
         assert!(!waits.look(&look("ON", "0", "0-1-5", 6), &set("0-1-5")));
+    }
+
+    #[test]
+    fn what_did_not_wait_before_the_first_look_is_uncovered() {
+        let mut waits = Waits::default();
+        // Nobody was there, the source gave up, and is on again before the next look.
+        assert!(!waits.look(&look("OFF", "5", "0-1-3", 1), &set("0-1-1")));
+        receive(&mut waits, 2);
+        receive(&mut waits, 3);
+        assert!(waits.look(&look("ON", "5", "0-1-3", 2), &set("0-1-3")));
     }
 }

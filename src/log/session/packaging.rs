@@ -21,7 +21,7 @@ impl Capture {
         control: &CaptureControl,
     ) -> Result<(), Ended> {
         self.batch_age = Stopwatch::start();
-        if self.batch.in_transaction() {
+        if self.batch.in_transaction() || self.sealing.is_some() {
             self.seal_due = true;
             return Ok(());
         }
@@ -37,10 +37,12 @@ impl Capture {
         self.seal(control).await
     }
 
-    /// Seals a batch that reached its limits.
+    /// Seals a batch that reached its limits, unless the one before is still being committed: while
+    /// a store is away what comes in goes on becoming durable and being acknowledged.
     pub(super) async fn seal_when_full(&mut self, control: &CaptureControl) -> Result<(), Ended> {
         let due = self.seal_due || self.durability.is_full();
-        if (due && !self.batch.in_transaction()) || self.is_full() {
+        let due = (due && !self.batch.in_transaction()) || self.is_full();
+        if due && self.sealing.is_none() {
             self.seal(control).await
         } else {
             Ok(())

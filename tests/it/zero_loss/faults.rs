@@ -1,8 +1,8 @@
 //! A source that gives up waiting, a disk that fails, a spool that is full or somebody else's.
 
 use super::harness::{Journal, Scene, assert_nothing_lost};
-use crate::support::cli;
 use crate::support::sql::exec;
+use crate::support::{cli, s3};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -166,6 +166,39 @@ async fn a_full_spool_is_sealed_and_stays_within_its_limit() {
     assert!(largest < 4 * LIMIT, "{largest} bytes in the spool");
     assert_nothing_lost(&told, &scene.captured(), "the end");
     assert_eq!(scene.spool_files(), [""; 0].map(std::path::PathBuf::from));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_go_on_while_the_store_is_away() {
+    let scene = Scene::on(Flavor::MySql, Some(s3::start())).await;
+    let store = scene.store.as_ref().expect("a store");
+    let often = ["--seal-interval-ms", "200", "--heartbeat-ms", "300"];
+    let capture = scene.capture(&often, "");
+    let journal = Journal::start(&scene.source, 4);
+    journal.wait_for(50).await;
+    store.signal("-STOP");
+    // For many times the interval at which segments are due.
+    for _ in 0..10 {
+        journal.wait_for(50).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    assert!(
+        !scene.spool_files().is_empty(),
+        "nothing but the spool holds them"
+    );
+    store.signal("-CONT");
+    let told = journal.stop().await;
+    // Every commit waited, whatever the store did.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    capture.terminate();
+    let status = scene.run(&["status", "--json", "--repo", &scene.repo]);
+    let unprotected = &status.success().json()["timelines"][0]["unprotected"];
+    assert_eq!(
+        unprotected.as_array().map(Vec::len),
+        Some(0),
+        "{unprotected}"
+    );
+    assert_nothing_lost(&told, &scene.captured(), "after the outage");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A source with semi-sync, clients that write down what they were told, and what was captured.
 
+use crate::support::s3::S3Server;
 use crate::support::server::TestServer;
 use crate::support::sql::{exec, exec_all};
 use crate::support::{cli, start};
@@ -24,12 +25,18 @@ pub(crate) struct Scene {
     pub(crate) source: TestServer,
     pub(crate) repo: String,
     pub(crate) url: String,
+    pub(crate) store: Option<S3Server>,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
     /// The table is there and captured; from now on commits wait, for an hour if need be.
     pub(crate) async fn new(flavor: Flavor) -> Scene {
+        Scene::on(flavor, None).await
+    }
+
+    /// The same with the repository on an S3 server.
+    pub(crate) async fn on(flavor: Flavor, store: Option<S3Server>) -> Scene {
         let spec = match flavor {
             Flavor::MySql => ServerSpec::new(flavor).option("--plugin-load-add=semisync_source.so"),
             Flavor::MariaDb => ServerSpec::new(flavor),
@@ -45,11 +52,29 @@ impl Scene {
         )
         .await;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let repo = format!("file://{}", folder.path().join("repo").display());
-        cli::run(&["init", "--repo", &repo]).success();
+        let repo = match &store {
+            Some(store) => store.url("db"),
+            None => format!("file://{}", folder.path().join("repo").display()),
+        };
         // In the clear, so that the kernel's view shows what an acknowledgement is.
         let url = format!("{}/?ssl-mode=disabled", source.account_url());
-        cli::run(&["capture", "--once", "--source", &url, "--repo", &repo]).success();
+        let scene = Scene {
+            source,
+            repo,
+            url,
+            store,
+            folder,
+        };
+        let once = [
+            "capture",
+            "--once",
+            "--source",
+            &scene.url,
+            "--repo",
+            &scene.repo,
+        ];
+        scene.run(&["init", "--repo", &scene.repo]).success();
+        scene.run(&once).success();
         let role = match flavor {
             Flavor::MySql => "source",
             Flavor::MariaDb => "master",
@@ -62,12 +87,20 @@ impl Scene {
             let set = format!("SET GLOBAL rpl_semi_sync_{role}_{name} = {value}");
             exec(&mut conn, set).await;
         }
-        Scene {
-            source,
-            repo,
-            folder,
-            url,
-        }
+        scene
+    }
+
+    /// Runs a command to its end, where the store is.
+    pub(crate) fn run(&self, arguments: &[&str]) -> cli::Run {
+        let environment = self.environment("");
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        cli::run_with(arguments, &environment)
+    }
+
+    fn environment(&self, failpoint: &str) -> Vec<(&'static str, String)> {
+        let mut all = vec![("TIDELOG_FAILPOINT", failpoint.to_owned())];
+        all.extend(self.store.iter().flat_map(S3Server::environment));
+        all
     }
 
     pub(crate) fn spool(&self) -> PathBuf {
@@ -107,7 +140,9 @@ impl Scene {
     pub(crate) fn capture(&self, more: &[&str], failpoint: &str) -> cli::Service {
         let arguments = self.arguments(more);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        cli::spawn_with(&arguments, &[("TIDELOG_FAILPOINT", failpoint)])
+        let environment = self.environment(failpoint);
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        cli::spawn_with(&arguments, &environment)
     }
 
     pub(crate) fn capture_logged(&self, more: &[&str], log: &Path) -> cli::Service {
@@ -138,7 +173,7 @@ impl Scene {
     /// The rows in the repository with the Seq of each.
     pub(crate) fn captured_seqs(&self) -> BTreeMap<Row, i64> {
         let arguments = ["log", "--json", "--repo", &self.repo, "--table", "j.t"];
-        let log = cli::run(&arguments);
+        let log = self.run(&arguments);
         let mut rows = BTreeMap::new();
         for line in log.success().stdout().lines() {
             let transaction: serde_json::Value = serde_json::from_str(line).expect("JSON");
