@@ -2,15 +2,17 @@
 
 use super::batch::Batch;
 use super::commit::{Committer, Head, Sealing};
+use super::durability::DurabilityPolicy;
 use super::xa::XaLog;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     Catalogue, EpochClaim, MarkKind, Pending, Repository, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
-use crate::runtime::{Clock, Compute, ids::new_uuid};
-use crate::source::{SourceIdentity, SqlClient, current_end, current_position, read_catalogue};
+use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
+use crate::source::{SourceIdentity, SqlClient, current_position, logged_gtids, read_catalogue};
 use bytes::Bytes;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -32,6 +34,36 @@ pub struct CaptureOptions {
     pub server_id: u32,
     /// Heartbeat that is asked of the source; the stream is given up after two.
     pub heartbeat: Duration,
+    /// When a transaction counts as durable.
+    pub durability: DurabilityPolicy,
+    /// Directory of the spool; what an earlier run left in it is sealed first.
+    pub spool_dir: Option<PathBuf>,
+    /// Bytes of events in the spool beyond which reading pauses until segments are committed.
+    pub spool_bytes_max: u64,
+    /// Ask the source to let commits wait until they are durable here.
+    pub semi_sync: bool,
+}
+
+impl CaptureOptions {
+    /// Refuses what does not go together.
+    ///
+    /// # Errors
+    /// `Config` naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        if self.durability == DurabilityPolicy::Spool && self.spool_dir.is_none() {
+            return Err(
+                Error::config("start capture: no place for the spool is given")
+                    .hint("give --spool-dir DIR on a local disk"),
+            );
+        }
+        if self.semi_sync && self.durability == DurabilityPolicy::None {
+            return Err(Error::config(
+                "start capture: nothing durable to acknowledge to the source",
+            )
+            .hint("give --durability spool and --spool-dir with --semi-sync"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for CaptureOptions {
@@ -44,6 +76,10 @@ impl Default for CaptureOptions {
             batch_memory_max: 128 << 20,
             server_id: 0,
             heartbeat: Duration::from_secs(5),
+            durability: DurabilityPolicy::None,
+            spool_dir: None,
+            spool_bytes_max: 4 << 30,
+            semi_sync: false,
         }
     }
 }
@@ -103,70 +139,85 @@ impl Writer {
             }
         };
         let head = repository.head(timeline.timeline).await?;
-        let at_head = head.as_ref().map_or(Seq(0), |h| h.manifest.seq_last);
-        let claim = EpochClaim {
-            writer_id: new_uuid(),
-            host: host(),
-            head_hint: at_head,
-        };
-        let epoch = repository
-            .claim_epoch(timeline.timeline, &claim, clock)
-            .await?;
-        let mut writer = Writer::at_head(
-            repository, &timeline, head, client, identity, options, clock,
-        )
-        .await?;
-        writer.committer.epoch = epoch.epoch;
-        writer.committer.writer_id = claim.writer_id;
-        writer.first_segment(client, clock).await?;
-        Ok(writer)
-    }
-
-    async fn at_head(
-        repository: &Repository,
-        timeline: &Timeline,
-        head: Option<StoredManifest>,
-        client: &mut SqlClient,
-        identity: SourceIdentity,
-        options: &CaptureOptions,
-        clock: &Clock,
-    ) -> Result<Writer> {
-        let (head, catalogue, format_description) = match &head {
+        let catalogue_and_head = match &head {
             Some(stored) => {
-                let (_, gtids) = current_end(client).await?;
-                let through = &stored.manifest.gtids_through;
-                continues(through, &gtids)?;
-                let seq = stored.manifest.seq_last;
-                let catalogue = repository.catalogue_at(timeline.timeline, seq).await?;
-                (
-                    Head::of(stored),
-                    catalogue,
-                    stored.manifest.format_description.clone(),
-                )
+                let gtids = logged_gtids(client).await?;
+                continues(&stored.manifest.gtids_through, &gtids)?;
+                continued(repository, &timeline, stored).await?
             }
             None => {
                 let (position, gtids) = current_position(client).await?;
-                let head = Head {
-                    seq_last: timeline.seq_first().prev(),
-                    sha256: timeline.parent.map(|fork| fork.sha256),
-                    gtids_through: gtids,
-                    position,
-                    commit_max_us: None,
-                    covered_through_us: None,
-                    open_xa: Vec::new(),
-                };
-                (
-                    head,
-                    Catalogue::empty(timeline.timeline, timeline.flavor),
-                    Vec::new(),
-                )
+                begun(&timeline, position, gtids)
             }
         };
-        let mut catalogue = catalogue;
+        let mut writer = Writer::at_head(
+            repository,
+            &timeline,
+            catalogue_and_head,
+            identity,
+            options,
+            clock,
+        );
+        writer.claim(repository, head.as_ref(), clock).await?;
+        writer.first_segment(Some(client), clock).await?;
+        Ok(writer)
+    }
+
+    /// As [`open`](Self::open) for a source that is not asked: only what is durable elsewhere can
+    /// be sealed.
+    pub(super) async fn open_without_source(
+        repository: &Repository,
+        options: &CaptureOptions,
+        clock: &Clock,
+    ) -> Result<Writer> {
+        let nothing = || {
+            Error::config("finish capture: nothing was captured into this repository yet")
+                .field("repository", repository.store().location())
+        };
+        let timeline = repository.timelines().await?.pop().ok_or_else(nothing)?;
+        let head = repository.head(timeline.timeline).await?;
+        let stored = head.ok_or_else(nothing)?;
+        let identity = serde_json::from_value(stored.manifest.source.clone())
+            .wrap(|| Error::corrupt("read source identity of segment"))?;
+        let continued = continued(repository, &timeline, &stored).await?;
+        let mut writer =
+            Writer::at_head(repository, &timeline, continued, identity, options, clock);
+        writer.claim(repository, Some(&stored), clock).await?;
+        writer.first_segment(None, clock).await?;
+        Ok(writer)
+    }
+
+    /// Claims an epoch: from its mark on, writers before are fenced.
+    async fn claim(
+        &mut self,
+        repository: &Repository,
+        head: Option<&StoredManifest>,
+        clock: &Clock,
+    ) -> Result<()> {
+        let claim = EpochClaim {
+            writer_id: new_uuid(),
+            host: host(),
+            head_hint: head.map_or(Seq(0), |h| h.manifest.seq_last),
+        };
+        let claimed = repository.claim_epoch(self.committer.timeline, &claim, clock);
+        self.committer.epoch = claimed.await?.epoch;
+        self.committer.writer_id = claim.writer_id;
+        failpoint::place("epoch.claimed");
+        Ok(())
+    }
+
+    fn at_head(
+        repository: &Repository,
+        timeline: &Timeline,
+        (head, mut catalogue, format_description): (Head, Catalogue, Vec<u8>),
+        identity: SourceIdentity,
+        options: &CaptureOptions,
+        clock: &Clock,
+    ) -> Writer {
         let cases = identity.settings.get("lower_case_table_names");
         catalogue.fold_names(cases.is_some_and(|cases| cases != "0"));
         catalogue.leave_out_computed(leaves_out_computed(&identity));
-        Ok(Writer {
+        Writer {
             catalogue,
             identity,
             format_description: format_description.into(),
@@ -183,14 +234,14 @@ impl Writer {
                 head,
                 since_catalog: 0,
             },
-        })
+        }
     }
 
     /// Commits the epoch mark; on a new timeline the start mark with the catalogue as well.
-    async fn first_segment(&mut self, client: &mut SqlClient, clock: &Clock) -> Result<()> {
+    async fn first_segment(&mut self, client: Option<&mut SqlClient>, clock: &Clock) -> Result<()> {
         let mut batch = self.new_batch();
         let now_us = clock.now_us();
-        if self.committer.head.sha256.is_none() {
+        if let Some(client) = client.filter(|_| self.committer.head.sha256.is_none()) {
             for table in read_catalogue(client).await? {
                 self.catalogue
                     .observe(&Arc::new(table.shape), batch.seq_next());
@@ -212,6 +263,7 @@ impl Writer {
             now_us,
         )?;
         self.committer.commit(sealing).await?;
+        failpoint::place("epoch.marked");
         Ok(())
     }
 
@@ -226,6 +278,37 @@ impl Writer {
             XaLog::new(self.committer.timeline, seq_first, &head.open_xa),
         )
     }
+}
+
+/// The end of a log that has segments: head, catalogue, format description.
+async fn continued(
+    repository: &Repository,
+    timeline: &Timeline,
+    stored: &StoredManifest,
+) -> Result<(Head, Catalogue, Vec<u8>)> {
+    let seq = stored.manifest.seq_last;
+    let catalogue = repository.catalogue_at(timeline.timeline, seq).await?;
+    let description = stored.manifest.format_description.clone();
+    Ok((Head::of(stored), catalogue, description))
+}
+
+/// The same of a log without a segment: it begins where the source stands.
+fn begun(
+    timeline: &Timeline,
+    position: BinlogPosition,
+    gtids: GtidSet,
+) -> (Head, Catalogue, Vec<u8>) {
+    let head = Head {
+        seq_last: timeline.seq_first().prev(),
+        sha256: timeline.parent.map(|fork| fork.sha256),
+        gtids_through: gtids,
+        position,
+        commit_max_us: None,
+        covered_through_us: None,
+        open_xa: Vec::new(),
+    };
+    let empty = Catalogue::empty(timeline.timeline, timeline.flavor);
+    (head, empty, Vec::new())
 }
 
 /// Takes a batch out for committing, with what the catalogue has allocated for it.
@@ -257,6 +340,7 @@ pub(super) fn sealing(
         source,
         format_description,
         covered_through_us,
+        unprotected: Vec::new(),
     })
 }
 

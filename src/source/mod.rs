@@ -9,6 +9,7 @@
 //! The reading side of the first base: [`check_source`] says whether the server fits, the
 //! catalogue says what its tables look like, [`SourceSnapshot`] reads them.
 
+mod ack;
 mod auth;
 mod catalogue;
 mod classify;
@@ -21,6 +22,7 @@ mod packet;
 mod position;
 mod preflight;
 mod public_key;
+mod semi_sync;
 mod snapshot;
 mod sql;
 mod stream;
@@ -39,10 +41,11 @@ pub use objects::{
     DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,
 };
 pub use option_file::read_option_file;
-pub use position::{current_end, current_position};
+pub use position::{current_end, current_position, logged_gtids};
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };
+pub use semi_sync::{Obstacle, SemiSyncState};
 pub use snapshot::{
     RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
 };

@@ -33,5 +33,6 @@ mod source_stream;
 mod support;
 mod traps;
 mod xa;
+mod zero_loss;
 mod zones;
 mod zoo;

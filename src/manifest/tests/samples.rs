@@ -239,6 +239,7 @@ pub(crate) fn segment() -> SegmentManifest {
         xa_decided: Vec::new(),
         undone: Vec::new(),
         undone_rows: Vec::new(),
+        unprotected: Vec::new(),
         catalog: Some(reference(ObjectName::Catalog {
             timeline: 1,
             seq: Seq(9),
