@@ -208,8 +208,14 @@ impl<'a> Log<'a> {
                 let segment = self.first(|m| m.gtids_through.contains(gtid)).await?;
                 let segment = segment.ok_or_else(|| self.uncovered("gtid", gtid.to_string()))?;
                 let window = self.entries(&segment).await?;
-                let kept = cut::by_gtid(&window, gtid, before)
-                    .ok_or_else(|| self.uncovered("gtid", gtid.to_string()))?;
+                // MariaDB's way to write the moment at which the log begins.
+                let mut alone = GtidSet::empty(self.timeline.flavor);
+                alone.add(gtid)?;
+                let kept = match cut::by_gtid(&window, gtid, before) {
+                    None if !before && self.gtids_before(&segment).await? == alone => Some(0),
+                    kept => kept,
+                };
+                let kept = kept.ok_or_else(|| self.uncovered("gtid", gtid.to_string()))?;
                 self.found(&segment, window, kept).await
             }
             Moment::GtidSet(set) => {
