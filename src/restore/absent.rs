@@ -81,20 +81,9 @@ pub(super) async fn require_computing(
 /// The row with id 7, and nothing else in its image.
 fn statement(target: &Target, clock: &Clock) -> Result<String> {
     let column = |name: &str| Column {
-        name: name.to_owned(),
-        field_id: 0,
-        wire_type: wire::LONG,
-        metadata: 0,
         nullable: name != "id",
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
         stored: StoredType::Int32,
+        ..Column::plain(name, wire::LONG, 0)
     };
     let shape = TableShape {
         name: TableName::new(DATABASE, TABLE),
