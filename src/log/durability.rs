@@ -136,6 +136,11 @@ impl Durability {
         self.ladder.received()
     }
 
+    /// Whole transactions known to be durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.ladder.durable()
+    }
+
     /// Whether the next event begins a file, so that [`take`](Self::take) wants its beginning.
     pub(super) fn wants_beginning(&self) -> bool {
         self.beginning.is_none() && self.spool.as_ref().is_some_and(|s| !s.is_open())

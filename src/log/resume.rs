@@ -10,7 +10,7 @@ use crate::manifest::{
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
-use crate::source::{SourceIdentity, SqlClient, current_position, logged_gtids, read_catalogue};
+use crate::source::{SourceIdentity, SqlClient, finished_position, logged_gtids, read_catalogue};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ impl Writer {
                 continued(repository, &timeline, stored).await?
             }
             None => {
-                let (position, gtids) = current_position(client).await?;
+                let (position, gtids) = finished_position(client).await?;
                 begun(&timeline, position, gtids)
             }
         };

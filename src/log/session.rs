@@ -335,7 +335,7 @@ impl Capture {
         if let (Some(all), Some(row)) = (&mut self.waits, row)
             && self.progress.transactions > before
         {
-            all.receive(row.seq, row.gtid.clone());
+            all.receive(row.seq, row.gtid.clone(), self.durability.received());
         }
     }
 
@@ -343,7 +343,10 @@ impl Capture {
     fn looked(&mut self, look: &Look) -> Result<()> {
         let received = self.gtids_all()?;
         if let Some(waits) = &mut self.waits {
-            self.seal_due |= waits.look(look, &received);
+            self.seal_due |= waits.look(look, &received, self.durability.durable());
+        }
+        if let Some(watch) = &self.watch {
+            watch.go_on();
         }
         Ok(())
     }

@@ -7,15 +7,33 @@ use bytes::Bytes;
 
 /// The end of the source's binlog with the GTIDs executed up to exactly there.
 ///
-/// MySQL reads both in one statement (`SHOW BINARY LOG STATUS`); MariaDB reads the position of the
-/// last finished commit and asks for its GTIDs by `BINLOG_GTID_POS`, for which the server reads the
-/// whole binlog file: where a moment later is as good, use [`current_end`]. Neither takes a lock
-/// that a commit holds which waits for a semi-sync acknowledgement.
+/// MySQL reads both in one statement (`SHOW BINARY LOG STATUS`); MariaDB reads the position and
+/// asks for its GTIDs by `BINLOG_GTID_POS`, for which the server reads the whole binlog file:
+/// where a moment later is as good, use [`current_end`]. On MariaDB it waits for a commit that waits
+/// for a semi-sync acknowledgement; where that may be ours, use [`finished_position`].
 ///
 /// # Errors
 /// `Config` when binary logging is off or the right to see it is missing; connection errors.
 pub async fn current_position(client: &mut SqlClient) -> Result<(BinlogPosition, GtidSet)> {
     let (position, gtids) = status(client).await?;
+    with_gtids(client, position, gtids).await
+}
+
+/// As [`current_position`]; on MariaDB the end of the last commit that has returned to its client,
+/// for which it takes no lock.
+///
+/// # Errors
+/// As [`current_position`].
+pub async fn finished_position(client: &mut SqlClient) -> Result<(BinlogPosition, GtidSet)> {
+    let (position, gtids) = finished_status(client).await?;
+    with_gtids(client, position, gtids).await
+}
+
+async fn with_gtids(
+    client: &mut SqlClient,
+    position: BinlogPosition,
+    gtids: Option<String>,
+) -> Result<(BinlogPosition, GtidSet)> {
     let gtids = match gtids {
         Some(gtids) => gtids,
         None => {
@@ -29,12 +47,12 @@ pub async fn current_position(client: &mut SqlClient) -> Result<(BinlogPosition,
 
 /// The end of the source's binlog with the GTIDs executed there or, on MariaDB, a moment later:
 /// they hold every transaction before the position and perhaps some behind it. Costs the same
-/// however long the binlog is.
+/// however long the binlog is, and takes no lock that a commit holds which waits for us.
 ///
 /// # Errors
 /// As [`current_position`].
 pub async fn current_end(client: &mut SqlClient) -> Result<(BinlogPosition, GtidSet)> {
-    let (position, gtids) = status(client).await?;
+    let (position, gtids) = finished_status(client).await?;
     let gtids = match gtids {
         Some(gtids) => gtids,
         None => {
@@ -92,14 +110,19 @@ async fn finished(client: &mut SqlClient) -> Result<Option<BinlogPosition>> {
         .map(|(file, offset)| BinlogPosition::new(file, offset)))
 }
 
-/// The position, and the GTIDs where the same statement gives them.
-async fn status(client: &mut SqlClient) -> Result<(BinlogPosition, Option<String>)> {
-    let flavor = client.flavor();
-    if flavor == Flavor::MariaDb
+/// [`status`] without a lock.
+async fn finished_status(client: &mut SqlClient) -> Result<(BinlogPosition, Option<String>)> {
+    if client.flavor() == Flavor::MariaDb
         && let Some(position) = finished(client).await?
     {
         return Ok((position, None));
     }
+    status(client).await
+}
+
+/// The position, and the GTIDs where the same statement gives them.
+async fn status(client: &mut SqlClient) -> Result<(BinlogPosition, Option<String>)> {
+    let flavor = client.flavor();
     let statement = match flavor {
         Flavor::MySql => "SHOW BINARY LOG STATUS",
         Flavor::MariaDb => "SHOW MASTER STATUS",
