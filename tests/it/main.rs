@@ -19,6 +19,7 @@ mod peer_decoder;
 mod preflight;
 mod random_history;
 mod readers;
+mod recomputed;
 mod restore;
 mod row_values;
 mod s3;
