@@ -10,7 +10,8 @@ mod statement;
 pub(super) mod tests;
 mod transaction;
 
-use super::event::{CHECKSUM_LEN, Checksum, EVENT_LEN_MAX, EventHeader, FLAG_ARTIFICIAL};
+use super::event::{CHECKSUM_LEN, Checksum, EVENT_LEN_MAX, EventHeader};
+use super::event::{FLAG_ARTIFICIAL, FLAG_IGNORABLE};
 use super::event::{HEADER_LEN, has_valid_checksum, kind, name};
 use super::format_description::FormatDescription;
 use super::payload::Payload;
@@ -232,6 +233,8 @@ impl Assembler {
             }
             // MariaDB repeats its GTID list to tell how far it has skipped.
             kind::GTID_LIST => {}
+            // Notes of whoever stored the stream.
+            _ if taken.header.has(FLAG_IGNORABLE) => {}
             _ => {
                 return Err(Error::new(
                     ErrorKind::Incompatible,

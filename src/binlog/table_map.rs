@@ -8,7 +8,7 @@ use super::cursor::{Cursor, bit};
 use super::metadata;
 use crate::error::{Error, Result};
 use crate::position::Flavor;
-use crate::schema::{Column, StoredType, TableName, TableShape, wire};
+use crate::schema::{Column, TableName, TableShape, wire};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -74,20 +74,8 @@ fn basics(cursor: &mut Cursor<'_>) -> Result<Option<Vec<Column>>> {
             return Ok(None);
         };
         columns.push(Column {
-            name: String::new(),
-            field_id: 0,
-            wire_type,
-            metadata,
             nullable: bit(nullable, index),
-            unsigned: false,
-            collation: None,
-            labels: Vec::new(),
-            geometry_type: None,
-            vector_dimension: None,
-            visible: true,
-            generated: None,
-            declared: None,
-            stored: StoredType::Binary,
+            ..Column::plain(String::new(), wire_type, metadata)
         });
     }
     Ok(details.is_empty().then_some(columns))

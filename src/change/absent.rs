@@ -134,24 +134,12 @@ pub fn narrow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Column, StoredType, wire};
+    use crate::schema::{Column, wire};
 
     fn column(wire_type: u8, metadata: u16) -> Column {
         Column {
-            name: "c".into(),
             field_id: 1,
-            wire_type,
-            metadata,
-            nullable: true,
-            unsigned: false,
-            collation: None,
-            labels: Vec::new(),
-            geometry_type: None,
-            vector_dimension: None,
-            visible: true,
-            generated: None,
-            declared: None,
-            stored: StoredType::Binary,
+            ..Column::plain("c", wire_type, metadata)
         }
     }
 

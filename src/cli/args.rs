@@ -1,7 +1,7 @@
 //! Arguments that several commands share.
 
 use crate::error::{Error, Result, Wrap};
-use crate::log::CaptureOptions;
+use crate::log::{CaptureOptions, DurabilityPolicy};
 use crate::manifest::Repository;
 use crate::runtime::Clock;
 use crate::snapshot::BaseOptions;
@@ -15,12 +15,7 @@ use std::time::Duration;
 #[derive(Args, Clone, Debug)]
 pub(super) struct SourceArgs {
     /// Source server, for example mysql://tidelog@db1:3306/?ssl-mode=verify-full&ssl-ca=ca.pem
-    #[arg(
-        long,
-        env = "TIDELOG_SOURCE_URL",
-        value_name = "URL",
-        required_unless_present = "defaults_file"
-    )]
+    #[arg(long, env = "TIDELOG_SOURCE_URL", value_name = "URL")]
     pub(super) source: Option<String>,
     /// File with the source's password (else TIDELOG_SOURCE_PASSWORD).
     #[arg(long, env = "TIDELOG_SOURCE_PASSWORD_FILE", value_name = "FILE")]
@@ -164,6 +159,24 @@ pub(super) struct CaptureArgs {
     /// Heartbeat asked of the source; the connection is given up after two.
     #[arg(long, env = "TIDELOG_CAPTURE_HEARTBEAT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     heartbeat_ms: u64,
+    /// When a transaction counts as durable: `none`, when its segment is committed; `spool`, when
+    /// it is in a synced file of the spool directory.
+    #[arg(
+        long,
+        env = "TIDELOG_CAPTURE_DURABILITY",
+        value_name = "POLICY",
+        default_value = DurabilityPolicy::None.name()
+    )]
+    durability: DurabilityPolicy,
+    /// Directory of the spool, on a local disk; what an earlier run left there is sealed first.
+    #[arg(long, env = "TIDELOG_CAPTURE_SPOOL_DIR", value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
+    /// Bytes in the spool beyond which reading pauses until segments are committed.
+    #[arg(long, env = "TIDELOG_CAPTURE_SPOOL_BYTES_MAX", value_name = "BYTES", default_value_t = 4 << 30)]
+    spool_bytes_max: u64,
+    /// Asks the source to let commits wait until they are durable here (semi-sync).
+    #[arg(long, env = "TIDELOG_CAPTURE_SEMI_SYNC")]
+    semi_sync: bool,
 }
 
 impl CaptureArgs {
@@ -178,6 +191,10 @@ impl CaptureArgs {
                 .saturating_add(self.segment_bytes_max / 2),
             server_id: self.server_id,
             heartbeat: Duration::from_millis(self.heartbeat_ms),
+            durability: self.durability,
+            spool_dir: self.spool_dir.clone(),
+            spool_bytes_max: self.spool_bytes_max,
+            semi_sync: self.semi_sync,
         }
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Capture {
     /// Stops when caught up with where the source stood at the start.
     #[arg(long)]
     once: bool,
+    /// Seals everything that is durable already and ends; needs no source.
+    #[arg(long, conflicts_with = "once")]
+    finish: bool,
 }
 
 #[derive(Serialize)]
@@ -33,19 +36,18 @@ struct Answer {
 
 impl Capture {
     pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
-        let endpoint = self.source.endpoint()?;
-        let repository = self.repository.open().await?;
         let control = CaptureControl::new(Shutdown::install()?);
         let progress = control.progress.subscribe();
-        let options = self.capture.options(self.once);
-        Box::pin(log::run(
-            &repository,
-            &endpoint,
-            &options,
-            &clock(),
-            control,
-        ))
-        .await?;
+        let (options, clock) = (self.capture.options(self.once), clock());
+        if self.finish {
+            let repository = self.repository.open().await?;
+            Box::pin(log::finish(&repository, &options, &clock, &control)).await?;
+        } else {
+            let endpoint = self.source.endpoint()?;
+            let repository = self.repository.open().await?;
+            let run = log::run(&repository, &endpoint, &options, &clock, control);
+            Box::pin(run).await?;
+        }
         let progress = progress.borrow().clone();
         print(&progress, json)
     }

@@ -23,6 +23,9 @@ pub(super) struct Check {
     repo: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    /// Requires that the source can let commits wait for tidelog.
+    #[arg(long, env = "TIDELOG_CAPTURE_SEMI_SYNC")]
+    semi_sync: bool,
 }
 
 #[derive(Serialize)]
@@ -38,7 +41,7 @@ struct Answer {
 impl Check {
     pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
         let endpoint = self.source.endpoint()?;
-        let source = source(&endpoint).await?;
+        let source = source(&endpoint, self.semi_sync).await?;
         let target = match self.target.endpoint()? {
             Some(target) => Some(check_restore_target(&target, &source).await?),
             None => None,
@@ -76,9 +79,12 @@ impl Check {
     }
 }
 
-async fn source(endpoint: &Endpoint) -> Result<Report> {
+async fn source(endpoint: &Endpoint, semi_sync: bool) -> Result<Report> {
     let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-    let needs = SourceNeeds { snapshot: true };
+    let needs = SourceNeeds {
+        snapshot: true,
+        semi_sync,
+    };
     let report = check_source(&mut client, &endpoint.address(), needs, || clock().now_us()).await?;
     client.close().await;
     Ok(report)

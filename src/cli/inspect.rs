@@ -151,7 +151,11 @@ impl Binlog {
 
     fn print(&mut self, bytes: &[u8], file: &str) -> Result<()> {
         let mut reader = FileReader::new();
-        let mut assembler = Assembler::new(self.flavor, Some(BinlogPosition::new(file, 4)));
+        // A file of the spool (or a relay log) says itself where its events stood: its format
+        // description stands nowhere.
+        let is_stream = bytes.get(4 + 13..4 + 17) == Some(&[0; 4]);
+        let start = (!is_stream).then(|| BinlogPosition::new(file, 4));
+        let mut assembler = Assembler::new(self.flavor, start);
         let mut items = Vec::new();
         let mut in_use = false;
         for chunk in bytes.chunks(1 << 20) {

@@ -98,15 +98,25 @@ impl Restore {
         let restored = Box::pin(restore::run(&repository, &target, &options)).await;
         bar.finish_and_clear();
         let report = restored?;
+        for table in &report.recomputed {
+            tracing::warn!("{}", table.describe());
+        }
         if json {
             output::json(&report)?;
         } else {
             output::line(report.plan.render().trim_end())?;
+            let but = match report.recomputed.is_empty() {
+                true => "",
+                false => ", but for generated columns that the target computed",
+            };
             output::line(&format!(
-                "\nrestored {} rows in {} tables; every table was read back and is equal",
+                "\nrestored {} rows in {} tables; every table was read back and is equal{but}",
                 report.rows,
                 report.tables.len()
             ))?;
+            for table in &report.recomputed {
+                output::line(&format!("recomputed: {}", table.describe()))?;
+            }
             for note in &report.notes {
                 output::line(&format!("note: {note}"))?;
             }

@@ -53,6 +53,11 @@ fn print(answer: &Answer) -> Result<()> {
             .lag_seconds
             .map_or_else(|| "-".into(), |s| format!("{s:.1} s"))
     ))?;
+    match &answer.rpo {
+        Some(rpo) if rpo.is_zero => output::line("zero RPO     yes: commits wait for tidelog")?,
+        Some(rpo) => output::line(&format!("zero RPO     no: {}", rpo.reasons.join("; ")))?,
+        None => {}
+    }
     for timeline in &answer.timelines {
         output::line(&format!("\n{}", title(timeline)))?;
         for from in timeline.sources.iter().skip(1) {
@@ -83,6 +88,16 @@ fn print(answer: &Answer) -> Result<()> {
             output::line(&format!(
                 "  prepared XA   seq {} {}: its rows count once it is committed",
                 xa.seq, xa.xid
+            ))?;
+        }
+        for stretch in &timeline.unprotected {
+            output::line(&format!(
+                "  UNPROTECTED   seq {} .. {} gtid {} .. {}: {} commits did not wait for tidelog",
+                stretch.seq_first,
+                stretch.seq_last,
+                output::or_dash(stretch.gtid_first.as_ref()),
+                output::or_dash(stretch.gtid_last.as_ref()),
+                stretch.commits
             ))?;
         }
         for gap in &timeline.gaps {

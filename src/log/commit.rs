@@ -1,5 +1,5 @@
-//! The one write ordering of the product: data files, then the manifest, then (in a later
-//! version) the acknowledgement. Nobody else writes any of them.
+//! The two puts of the write ordering (`durability` has all of it): data files, then the manifest.
+//! Nobody else writes any of them.
 //!
 //! A crash before the manifest leaves files that nothing names: they do not exist. An ambiguous
 //! outcome of the create is repeated with the same bytes until it is known.
@@ -9,20 +9,23 @@ use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
-    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest, Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
-use crate::runtime::{Clock, Compute, ids::new_uuid};
+use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
 use crate::storage::{ObjectName, SegmentFile, SegmentFolder};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Every so many manifests name a catalogue, so that a reader never walks further.
 pub(super) const CATALOG_INTERVAL: u64 = 1_000;
 /// Objects of one segment stored at a time.
 const PUTS_AT_ONCE: usize = 8;
+/// Pause after a put that the store's own attempts did not bring through.
+const PUT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The end of the chain as this writer knows it.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub(crate) struct Sealing {
     pub(crate) source: serde_json::Value,
     pub(crate) format_description: Bytes,
     pub(crate) covered_through_us: Option<i64>,
+    /// See [`SegmentManifest::unprotected`].
+    pub(crate) unprotected: Vec<Unprotected>,
 }
 
 /// Commits segments at the end of a chain; owned by one writer epoch.
@@ -89,6 +94,7 @@ impl Committer {
             source,
             format_description,
             covered_through_us,
+            unprotected,
         } = sealing;
         let expected = self.head.seq_last.next();
         if batch.seq_first != expected {
@@ -104,12 +110,14 @@ impl Committer {
             &self.compute,
         )
         .await?;
+        failpoint::place("seal.encoded");
         let folder = SegmentFolder {
             timeline: self.timeline,
             seq_first: batch.seq_first,
             uuid: new_uuid(),
         };
         let files = self.put_objects(folder, objects).await?;
+        failpoint::place("data.put");
         let catalog = self
             .put_catalog(&catalogue, batch.seq_next().prev())
             .await?;
@@ -117,10 +125,15 @@ impl Committer {
         let manifest = self.manifest(&batch, pending, files, catalog, source, covered_through_us);
         let manifest = SegmentManifest {
             format_description: format_description.to_vec(),
+            unprotected,
             ..manifest?
         };
+        failpoint::place("manifest.before_put");
         let stored = match self.create(Arc::new(manifest)).await? {
-            CommitOutcome::Committed(stored) => stored,
+            CommitOutcome::Committed(stored) => {
+                failpoint::place("manifest.put");
+                stored
+            }
             CommitOutcome::Adopt(other) => {
                 return Err(
                     Error::unavailable("commit segment: an earlier writer was faster")
@@ -149,15 +162,7 @@ impl Committer {
     /// Until the outcome is known, the same manifest is created again: another one under its
     /// name could fork the log.
     async fn create(&self, manifest: Arc<SegmentManifest>) -> Result<CommitOutcome> {
-        loop {
-            match self.repository.commit(Arc::clone(&manifest)).await {
-                Err(error) if error.kind().is_retryable() => {
-                    tracing::warn!(error = %error.report(), "outcome of commit unknown, trying again");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        patiently(|| self.repository.commit(Arc::clone(&manifest))).await
     }
 
     async fn put_objects(
@@ -184,7 +189,8 @@ impl Committer {
             (None, None) => return Ok(Vec::new()),
         };
         let length = object.bytes.len() as u64;
-        let put = self.repository.put_file(&name, object.bytes).await?;
+        let put = patiently(|| self.repository.put_file(&name, object.bytes.clone())).await?;
+        failpoint::place("data.one_put");
         let mut entries = Vec::with_capacity(object.members.len() + 1);
         if object.pack.is_some() {
             entries.push(pack_entry(&name, length, put.crc32, put.sha256));
@@ -229,10 +235,8 @@ impl Committer {
         };
         let bytes = catalogue.encode()?;
         // A writer that died after this put leaves the same bytes, or an object nobody names.
-        match self.repository.put_object(&name, bytes).await {
-            Ok(reference) => Ok(Some(reference)),
-            Err(error) => Err(error),
-        }
+        let put = patiently(|| self.repository.put_object(&name, bytes.clone()));
+        put.await.map(Some)
     }
 
     fn manifest(
@@ -293,10 +297,28 @@ impl Committer {
             xa_decided: batch.xa.decided().to_vec(),
             undone: batch.undone.clone(),
             undone_rows: batch.undone_rows.clone(),
+            unprotected: Vec::new(),
             catalog,
             computed: pending.computed,
             requires,
         })
+    }
+}
+
+/// Repeats a put for as long as the store is away: the batch stays as it is meanwhile, and what is
+/// durable elsewhere stays durable.
+async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match put().await {
+            Err(error) if error.kind().is_retryable() => {
+                tracing::warn!(error = %error.report(), "segment not stored yet, trying again");
+                tokio::time::sleep(PUT_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::commit::Head;
 use super::history::{self, Ours, Stop, Verdict, Why};
 use super::resume::{CaptureOptions, Place, Writer, WriterOptions, identity_at, identity_of};
 use super::run::replica_identity;
+use super::spool::SpoolDir;
 use crate::error::{Error, Result};
 use crate::manifest::{
     Catalogue, FileRole, Fork, MarkKind, Repository, SegmentManifest, StoredManifest, Timeline,
@@ -16,7 +17,7 @@ use crate::position::{BinlogPosition, Gtid, GtidSet, Seq};
 use crate::runtime::Clock;
 use crate::segment::{TransactionRow, TransactionsReader};
 use crate::source::{
-    Endpoint, ReplicaOptions, SourceHistory, SqlClient, SqlSession, current_position,
+    Endpoint, ReplicaOptions, SourceHistory, SqlClient, SqlSession, finished_position,
 };
 use serde::Serialize;
 
@@ -72,6 +73,7 @@ pub async fn fork(
         capture: options,
         clock,
     };
+    require_empty_spool(options.capture)?;
     let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
     let source = SourceHistory::read(&mut client).await?;
     let newest = repository.timelines().await?.pop();
@@ -113,6 +115,21 @@ pub async fn fork(
             .find(|kind| matches!(kind, MarkKind::Gap { .. })),
         source: source.identity.describe(),
     })
+}
+
+/// What is durable in a spool belongs to the timeline that is left, and can go into no other.
+fn require_empty_spool(options: &CaptureOptions) -> Result<()> {
+    let Some(folder) = options.spool_dir.as_deref() else {
+        return Ok(());
+    };
+    match SpoolDir::open(folder)?.files()?.is_empty() {
+        true => Ok(()),
+        false => Err(
+            Error::config("fork timeline: the spool belongs to the one that is left")
+                .field("spool_dir", folder.display())
+                .hint("seal it first: tidelog capture --finish"),
+        ),
+    }
 }
 
 /// Decides where the newest timeline is left.
@@ -270,7 +287,7 @@ pub(super) async fn start(
         // It may have been made by a process that ended before its first entry.
         let began = identity_of(timeline, &timeline.source)?;
         began.require_same_server(&source.identity)?;
-        let (position, gtids) = current_position(client).await?;
+        let (position, gtids) = finished_position(client).await?;
         return Ok(place(timeline, position, gtids, None));
     };
     let repository = options.repository;
@@ -296,7 +313,7 @@ pub(super) async fn start(
         Verdict::Continues => Ok(place(timeline, position, gtids, None)),
         Verdict::FailedOver => Ok(place(timeline, source.start_of_last_file(), gtids, None)),
         Verdict::Stops(stop) if matches!(stop.why, Why::Purged | Why::Reset) => {
-            let (to, executed) = current_position(client).await?;
+            let (to, executed) = finished_position(client).await?;
             // Numbers that began anew say nothing of what was lost.
             let skipped = history::subtract(&executed, &gtids);
             let known = stop.why == Why::Purged && !skipped.is_empty();

@@ -119,8 +119,11 @@ pub(super) fn resumes_by_gtid(source: &SourceIdentity, received: &GtidSet) -> bo
 
 /// A server numbers its files upwards for ever, unless it is reset.
 fn has_run_back(ours: &BinlogPosition, source: &SourceHistory) -> bool {
-    let end = BinlogPosition::new(&source.end.file, u64::MAX);
-    ours.order(&end) == Some(Ordering::Greater)
+    let newest = source.files.as_ref().and_then(|files| files.last());
+    newest.is_some_and(|newest| {
+        let end = BinlogPosition::new(&newest.name, u64::MAX);
+        ours.order(&end) == Some(Ordering::Greater)
+    })
 }
 
 fn by_position(ours: &BinlogPosition, source: &SourceHistory) -> Verdict {
@@ -131,14 +134,17 @@ fn by_position(ours: &BinlogPosition, source: &SourceHistory) -> Verdict {
             range,
         })
     };
-    match source.files.iter().find(|file| file.name == ours.file) {
+    let Some(files) = &source.files else {
+        return Verdict::Continues;
+    };
+    match files.iter().find(|file| file.name == ours.file) {
         Some(file) if file.bytes >= ours.offset => Verdict::Continues,
         Some(file) => stops(
             Why::Behind,
             format!("{}:{}..{}", file.name, file.bytes, ours.offset),
         ),
         None => {
-            let first = source.files.first().map_or("-", |file| &file.name);
+            let first = files.first().map_or("-", |file| &file.name);
             stops(Why::Purged, format!("{ours}..{first}:4"))
         }
     }
@@ -332,19 +338,34 @@ async fn is_our_file(
     let Some(begun) = begun_by(ours.format_description, source.identity.server_id) else {
         return Ok(None);
     };
-    if !ours.identity.is_same_server(&source.identity) || !source.has_file(&ours.position.file) {
+    if !ours.identity.is_same_server(&source.identity) {
         return Ok(None);
     }
-    let from = source.files.iter().map(|file| &file.name);
-    let from = from.skip_while(|name| **name != ours.position.file);
-    for name in from.take(FILES_MAX) {
-        let found = binlog_file_begun(endpoint, replica, name).await?;
+    let is_listed = source.files.is_some();
+    let from: Vec<&str> = match &source.files {
+        Some(files) => {
+            let names = files.iter().map(|file| file.name.as_str());
+            names
+                .skip_while(|name| *name != ours.position.file)
+                .collect()
+        }
+        None => vec![&ours.position.file],
+    };
+    if from.is_empty() {
+        return Ok(None);
+    }
+    for name in from.into_iter().take(FILES_MAX) {
+        let found = match binlog_file_begun(endpoint, replica, name).await {
+            // It may be deleted: the start of the dump will tell.
+            Err(error) if !is_listed && error.get("refusal").is_some() => return Ok(None),
+            found => found?,
+        };
         // Files are begun one after the other.
         if found >= begun {
             return Ok(Some(found == begun));
         }
     }
-    Ok(Some(false))
+    Ok(is_listed.then_some(false))
 }
 
 /// When the file of this format description was begun, if that server wrote it.

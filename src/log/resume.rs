@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::commit::{CATALOG_INTERVAL, Committer, Head, Sealing};
+use super::durability::DurabilityPolicy;
 use super::fork;
 use super::history::{self, Ours, Verdict};
 use super::xa::XaLog;
@@ -10,11 +11,12 @@ use crate::manifest::{
     Catalogue, EpochClaim, MarkKind, Pending, Repository, SegmentManifest, StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
-use crate::runtime::{Clock, Compute, ids::new_uuid};
+use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
 use crate::source::{
     Endpoint, ReplicaOptions, SourceHistory, SourceIdentity, SqlClient, read_catalogue,
 };
 use bytes::Bytes;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -36,6 +38,36 @@ pub struct CaptureOptions {
     pub server_id: u32,
     /// Heartbeat that is asked of the source; the stream is given up after two.
     pub heartbeat: Duration,
+    /// When a transaction counts as durable.
+    pub durability: DurabilityPolicy,
+    /// Directory of the spool; what an earlier run left in it is sealed first.
+    pub spool_dir: Option<PathBuf>,
+    /// Bytes of events in the spool beyond which reading pauses until segments are committed.
+    pub spool_bytes_max: u64,
+    /// Ask the source to let commits wait until they are durable here.
+    pub semi_sync: bool,
+}
+
+impl CaptureOptions {
+    /// Refuses what does not go together.
+    ///
+    /// # Errors
+    /// `Config` naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        if self.durability == DurabilityPolicy::Spool && self.spool_dir.is_none() {
+            return Err(
+                Error::config("start capture: no place for the spool is given")
+                    .hint("give --spool-dir DIR on a local disk"),
+            );
+        }
+        if self.semi_sync && self.durability == DurabilityPolicy::None {
+            return Err(Error::config(
+                "start capture: nothing durable to acknowledge to the source",
+            )
+            .hint("give --durability spool and --spool-dir with --semi-sync"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for CaptureOptions {
@@ -48,6 +80,10 @@ impl Default for CaptureOptions {
             batch_memory_max: 128 << 20,
             server_id: 0,
             heartbeat: Duration::from_secs(5),
+            durability: DurabilityPolicy::None,
+            spool_dir: None,
+            spool_bytes_max: 4 << 30,
+            semi_sync: false,
         }
     }
 }
@@ -122,58 +158,58 @@ impl Writer {
             }
         };
         let place = match repository.head(timeline.timeline).await? {
-            Some(head) => Writer::at_head(options, &timeline, &head, &history).await?,
+            Some(head) => continued_by(options, &timeline, &head, &history).await?,
             None => fork::start(options, &timeline, client, &history).await?,
         };
-        let claim = EpochClaim {
-            writer_id: new_uuid(),
-            host: host(),
-            head_hint: place.head.seq_last,
-        };
-        let epoch = repository
-            .claim_epoch(timeline.timeline, &claim, clock)
-            .await?;
-        let mut writer = Writer::at(options, &timeline, place, history.identity);
-        writer.committer.epoch = epoch.epoch;
-        writer.committer.writer_id = claim.writer_id;
-        writer.first_segment(client, clock).await?;
+        let (capture, identity) = (options.capture, history.identity);
+        let mut writer = Writer::at(repository, &timeline, place, identity, capture, clock);
+        writer.claim(clock).await?;
+        writer.first_segment(Some(client), clock).await?;
         Ok(writer)
     }
 
-    /// The end of a timeline that the source continues.
-    async fn at_head(
-        options: WriterOptions<'_>,
-        timeline: &Timeline,
-        stored: &StoredManifest,
-        source: &SourceHistory,
-    ) -> Result<Place> {
-        let mut head = Head::of(stored);
-        let identity = identity_at(timeline, &stored.manifest)?;
-        let ours = Ours {
-            identity: &identity,
-            gtids: &head.gtids_through,
-            position: &head.position,
-            format_description: &stored.manifest.format_description,
+    /// As [`open`](Self::open) for a source that is not asked: only what is durable elsewhere can
+    /// be sealed.
+    pub(super) async fn open_without_source(
+        repository: &Repository,
+        options: &CaptureOptions,
+        clock: &Clock,
+    ) -> Result<Writer> {
+        let nothing = || {
+            Error::config("finish capture: nothing was captured into this repository yet")
+                .field("repository", repository.store().location())
         };
-        let verdict = history::require(options.endpoint, options.replica, &ours, source).await?;
-        if verdict == Verdict::FailedOver {
-            head.position = source.start_of_last_file();
-        }
-        let seq = head.seq_last;
-        let catalogue = options.repository.catalogue_at(timeline.timeline, seq);
-        Ok(Place {
-            catalogue: catalogue.await?,
-            format_description: stored.manifest.format_description.clone().into(),
-            head,
-            start: Vec::new(),
-        })
+        let (timeline, stored) = newest(repository).await?.ok_or_else(nothing)?;
+        let identity = identity_at(&timeline, &stored.manifest)?;
+        let place = continued(repository, &timeline, &stored).await?;
+        let mut writer = Writer::at(repository, &timeline, place, identity, options, clock);
+        writer.claim(clock).await?;
+        writer.first_segment(None, clock).await?;
+        Ok(writer)
+    }
+
+    /// Claims an epoch: from its mark on, writers before are fenced.
+    async fn claim(&mut self, clock: &Clock) -> Result<()> {
+        let claim = EpochClaim {
+            writer_id: new_uuid(),
+            host: host(),
+            head_hint: self.committer.head.seq_last,
+        };
+        let (repository, timeline) = (&self.committer.repository, self.committer.timeline);
+        let claimed = repository.claim_epoch(timeline, &claim, clock);
+        self.committer.epoch = claimed.await?.epoch;
+        self.committer.writer_id = claim.writer_id;
+        failpoint::place("epoch.claimed");
+        Ok(())
     }
 
     fn at(
-        options: WriterOptions<'_>,
+        repository: &Repository,
         timeline: &Timeline,
         place: Place,
         identity: SourceIdentity,
+        options: &CaptureOptions,
+        clock: &Clock,
     ) -> Writer {
         let Place {
             head,
@@ -191,13 +227,13 @@ impl Writer {
             gtids_received: head.gtids_through.clone(),
             commit_lo_us: head.commit_max_us.unwrap_or(0),
             committer: Committer {
-                repository: options.repository.clone(),
+                repository: repository.clone(),
                 compute: Compute::per_core(),
-                clock: options.clock.clone(),
+                clock: clock.clone(),
                 timeline: timeline.timeline,
                 epoch: 0,
                 writer_id: Uuid::nil(),
-                zstd_level: options.capture.zstd_level,
+                zstd_level: options.zstd_level,
                 head,
                 // The first manifest of a timeline names the catalogue it begins with.
                 since_catalog: if start.is_empty() {
@@ -211,11 +247,11 @@ impl Writer {
     }
 
     /// Commits the epoch mark; on a new timeline the start mark with the catalogue as well.
-    async fn first_segment(&mut self, client: &mut SqlClient, clock: &Clock) -> Result<()> {
+    async fn first_segment(&mut self, client: Option<&mut SqlClient>, clock: &Clock) -> Result<()> {
         let mut batch = self.new_batch();
         let now_us = clock.now_us();
         let start = std::mem::take(&mut self.start);
-        if !start.is_empty() {
+        if let Some(client) = client.filter(|_| !start.is_empty()) {
             for table in read_catalogue(client).await? {
                 self.catalogue
                     .observe(&Arc::new(table.shape), batch.seq_next());
@@ -239,6 +275,7 @@ impl Writer {
             now_us,
         )?;
         self.committer.commit(sealing).await?;
+        failpoint::place("epoch.marked");
         Ok(())
     }
 
@@ -253,6 +290,65 @@ impl Writer {
             XaLog::new(self.committer.timeline, seq_first, &head.open_xa),
         )
     }
+}
+
+/// The newest timeline and its head, where it has one.
+async fn newest(repository: &Repository) -> Result<Option<(Timeline, StoredManifest)>> {
+    let Some(timeline) = repository.timelines().await?.pop() else {
+        return Ok(None);
+    };
+    let head = repository.head(timeline.timeline).await?;
+    Ok(head.map(|head| (timeline, head)))
+}
+
+/// Whether the newest timeline ends with what another server than this one sent.
+pub(super) async fn ends_with_another(
+    repository: &Repository,
+    server: &SourceIdentity,
+) -> Result<bool> {
+    let Some((timeline, head)) = newest(repository).await? else {
+        return Ok(false);
+    };
+    Ok(!identity_at(&timeline, &head.manifest)?.is_same_server(server))
+}
+
+/// The end of a timeline that has segments.
+async fn continued(
+    repository: &Repository,
+    timeline: &Timeline,
+    stored: &StoredManifest,
+) -> Result<Place> {
+    let head = Head::of(stored);
+    let catalogue = repository.catalogue_at(timeline.timeline, head.seq_last);
+    Ok(Place {
+        catalogue: catalogue.await?,
+        format_description: stored.manifest.format_description.clone().into(),
+        head,
+        start: Vec::new(),
+    })
+}
+
+/// As [`continued`], where the source continues it.
+async fn continued_by(
+    options: WriterOptions<'_>,
+    timeline: &Timeline,
+    stored: &StoredManifest,
+    source: &SourceHistory,
+) -> Result<Place> {
+    let manifest = &stored.manifest;
+    let identity = identity_at(timeline, manifest)?;
+    let ours = Ours {
+        identity: &identity,
+        gtids: &manifest.gtids_through,
+        position: &manifest.position_last,
+        format_description: &manifest.format_description,
+    };
+    let verdict = history::require(options.endpoint, options.replica, &ours, source).await?;
+    let mut place = continued(options.repository, timeline, stored).await?;
+    if verdict == Verdict::FailedOver {
+        place.head.position = source.start_of_last_file();
+    }
+    Ok(place)
 }
 
 /// Takes a batch out for committing, with what the catalogue has allocated for it.
@@ -283,6 +379,7 @@ pub(super) fn sealing(
         source,
         format_description,
         covered_through_us,
+        unprotected: Vec::new(),
     })
 }
 

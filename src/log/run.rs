@@ -1,7 +1,11 @@
 //! Capture as a whole: a writer, one connection after the other, an orderly end.
 
-use super::resume::{CaptureOptions, CaptureProgress, Writer, WriterOptions};
+use super::durability::DurabilityPolicy;
+use super::guard::EpochGuard;
+use super::resume::{CaptureOptions, CaptureProgress, Writer, WriterOptions, ends_with_another};
 use super::session::{Capture, Ended, SERVER_IDS};
+use super::spool::{Spool, SpoolDir};
+use super::waits::Watch;
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Shutdown, ids::random_u64};
@@ -47,6 +51,17 @@ pub enum CaptureEnd {
     CaughtUp,
     /// Shutdown was requested; everything whole is committed.
     Stopped,
+    /// [`finish`]: everything durable is committed.
+    Finished,
+}
+
+/// What a capture is made of, at its start and again after a failed commit or a failover.
+struct Opening<'a> {
+    repository: &'a Repository,
+    endpoint: &'a Endpoint,
+    options: &'a CaptureOptions,
+    clock: &'a Clock,
+    spool: Option<SpoolDir>,
 }
 
 /// Captures from a source into a repository until it is stopped (or, with `once`, caught up).
@@ -63,7 +78,19 @@ pub async fn run(
     clock: &Clock,
     mut control: CaptureControl,
 ) -> Result<CaptureEnd> {
-    let mut capture = open(repository, endpoint, options, clock).await?;
+    options.validate()?;
+    let opening = Opening {
+        repository,
+        endpoint,
+        options,
+        clock,
+        spool: options
+            .spool_dir
+            .as_deref()
+            .map(SpoolDir::open)
+            .transpose()?,
+    };
+    let mut capture = opening.open(&control).await?;
     capture.announce(&control);
     let mut failures = 0_u32;
     let mut collisions = 0_u32;
@@ -78,12 +105,14 @@ pub async fn run(
                 error
             }
             Ended::Commit(error) if error.kind().is_retryable() => {
-                tracing::warn!(error = %error.report(), "commit failed, capture starts again from the head");
+                tracing::warn!(error = %error.report(), "capture starts again from the head");
                 if pause(failures, &mut control).await {
                     return Err(error);
                 }
                 failures += 1;
-                capture = reopen(repository, endpoint, options, clock, &mut control).await?;
+                // Its spool must be at rest before it is read.
+                drop(capture);
+                capture = opening.reopen(&mut control).await?;
                 capture.announce(&control);
                 continue;
             }
@@ -109,56 +138,104 @@ fn is_collision(error: &Error) -> bool {
     error.get("refusal") == Some(DumpRefusal::Collision.name())
 }
 
-async fn open(
+/// Seals everything that is durable and ends; the source is not asked.
+///
+/// # Errors
+/// `Config` when there is nothing to finish, `Corrupt` for damage in the spool, `Incompatible` for
+/// a spool that does not belong to the repository or does not follow it.
+pub async fn finish(
     repository: &Repository,
-    endpoint: &Endpoint,
     options: &CaptureOptions,
     clock: &Clock,
-) -> Result<Capture> {
-    let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-    let report = check_source(
-        &mut client,
-        &endpoint.address(),
-        SourceNeeds { snapshot: false },
-        || clock.now_us(),
-    )
-    .await?;
-    report.require_no_blocker()?;
-    let replica = replica_identity(repository.header().repository_id, options.server_id);
-    let writer = Writer::open(
-        WriterOptions {
-            repository,
-            endpoint,
-            replica: &ReplicaOptions::new(replica.0, replica.1),
-            capture: options,
-            clock,
-        },
-        &mut client,
-    )
-    .await?;
-    client.close().await;
-    Ok(Capture::new(writer, replica, options, clock))
+    control: &CaptureControl,
+) -> Result<CaptureEnd> {
+    let folder = options.spool_dir.as_deref().ok_or_else(|| {
+        Error::config("finish capture: without a spool nothing is durable outside of segments")
+            .hint("give the --spool-dir of the capture that ended")
+    })?;
+    let spool = SpoolDir::open(folder)?;
+    seal_spool(repository, options, clock, &spool, control).await?;
+    Ok(CaptureEnd::Finished)
 }
 
-/// As [`open`], for as long as source or store are away.
-async fn reopen(
+async fn seal_spool(
     repository: &Repository,
-    endpoint: &Endpoint,
     options: &CaptureOptions,
     clock: &Clock,
-    control: &mut CaptureControl,
-) -> Result<Capture> {
-    let mut failures = 0;
-    loop {
-        match open(repository, endpoint, options, clock).await {
-            Err(error) if error.kind().is_retryable() => {
-                tracing::warn!(error = %error.report(), "capture cannot start again yet");
-                failures += 1;
-                if pause(failures, control).await {
-                    return Err(error);
+    spool: &SpoolDir,
+    control: &CaptureControl,
+) -> Result<()> {
+    let writer = Writer::open_without_source(repository, options, clock).await?;
+    let mut capture = Capture::new(writer, (0, Uuid::nil()), options, clock);
+    capture.recover(spool, control).await?;
+    capture.announce(control);
+    Ok(())
+}
+
+impl Opening<'_> {
+    async fn open(&self, control: &CaptureControl) -> Result<Capture> {
+        let mut client = SqlClient::connect(self.endpoint, &SqlSession::default()).await?;
+        let needs = SourceNeeds {
+            snapshot: false,
+            semi_sync: self.options.semi_sync,
+        };
+        let address = self.endpoint.address();
+        let report = check_source(&mut client, &address, needs, || self.clock.now_us()).await?;
+        report.require_no_blocker()?;
+        if let Some(spool) = &self.spool
+            && !spool.files()?.is_empty()
+            && ends_with_another(self.repository, &client.identity().await?).await?
+        {
+            // What the former server sent is sealed as its own.
+            seal_spool(self.repository, self.options, self.clock, spool, control).await?;
+        }
+        let repository_id = self.repository.header().repository_id;
+        let replica = replica_identity(repository_id, self.options.server_id);
+        let writer = WriterOptions {
+            repository: self.repository,
+            endpoint: self.endpoint,
+            replica: &ReplicaOptions::new(replica.0, replica.1),
+            capture: self.options,
+            clock: self.clock,
+        };
+        let writer = Writer::open(writer, &mut client).await?;
+        client.close().await;
+        let (timeline, epoch) = (writer.committer.timeline, writer.committer.epoch);
+        let mut capture = Capture::new(writer, replica, self.options, self.clock);
+        let Some(folder) = &self.spool else {
+            return Ok(capture);
+        };
+        let number_next = capture.recover(folder, control).await?;
+        if self.options.durability == DurabilityPolicy::Spool {
+            let received = capture.durability.received();
+            let limit = self.options.spool_bytes_max;
+            let spool = Spool::start(folder, number_next, received, limit)?;
+            capture.durability.use_spool(spool);
+        }
+        if self.options.semi_sync {
+            let every = self.options.heartbeat;
+            let guard = EpochGuard::start(self.repository, timeline, epoch, every).await?;
+            capture.durability.use_guard(guard);
+            let first = Watch::first(self.endpoint, self.clock).await?;
+            capture.watch(Watch::start(self.endpoint, self.clock, every), &first)?;
+        }
+        Ok(capture)
+    }
+
+    /// As [`open`](Self::open), for as long as source or store are away.
+    async fn reopen(&self, control: &mut CaptureControl) -> Result<Capture> {
+        let mut failures = 0;
+        loop {
+            match self.open(control).await {
+                Err(error) if error.kind().is_retryable() => {
+                    tracing::warn!(error = %error.report(), "capture cannot start again yet");
+                    failures += 1;
+                    if pause(failures, control).await {
+                        return Err(error);
+                    }
                 }
+                opened => return opened,
             }
-            opened => return opened,
         }
     }
 }

@@ -3,20 +3,19 @@
 use super::batch::Batch;
 use super::commit::Committer;
 use super::commit_time::CommitClock;
-use super::history::{self, Ours, StreamStart, Verdict};
+use super::durability::{Beginning, Durability, Owner, Sealed};
+use super::history::StreamStart;
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::run::{CaptureControl, CaptureEnd};
+use super::waits::{Look, Waits, Watch};
 use crate::binlog::Assembler;
 use crate::change::LogItem;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::Catalogue;
 use crate::position::{BinlogPosition, GtidSet};
-use crate::runtime::{Clock, Stopwatch};
+use crate::runtime::{Clock, Stopwatch, failpoint};
 use crate::schema::TableVersion;
-use crate::source::{
-    Checksum, DumpFrom, Endpoint, EventStream, Packet, ReplicaConnection, ReplicaOptions,
-    SourceHistory, SourceIdentity, SqlClient, SqlSession, current_end,
-};
+use crate::source::{Endpoint, EventStream, Packet, SourceIdentity};
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -37,18 +36,24 @@ pub(super) const SERVER_IDS: u32 = 0xf;
 pub(super) struct Capture {
     committer: Option<Committer>,
     sealing: Option<JoinHandle<Result<Committer>>>,
+    /// What is in `sealing`.
+    sealed: Option<Sealed>,
+    pub(super) durability: Durability,
+    /// With semi-sync: whether commits wait.
+    waits: Option<Waits>,
+    watch: Option<Watch>,
     catalogue: Catalogue,
-    identity: SourceIdentity,
+    pub(super) identity: SourceIdentity,
     format_description: Bytes,
-    batch: Batch,
+    pub(super) batch: Batch,
     batch_age: Stopwatch,
     gtids_received: GtidSet,
-    commit_lo_us: i64,
+    pub(super) commit_lo_us: i64,
     covered_through_us: Option<i64>,
     covered_committed_us: Option<i64>,
     replica: (u32, Uuid),
-    options: CaptureOptions,
-    clock: Clock,
+    pub(super) options: CaptureOptions,
+    pub(super) clock: Clock,
     progress: CaptureProgress,
     /// A seal was asked for while a transaction was open.
     seal_due: bool,
@@ -89,7 +94,20 @@ impl Capture {
             position_committed: Some(head.position.clone()),
             ..CaptureProgress::default()
         };
+        let committer = &writer.committer;
+        let owner = Owner {
+            repository_id: committer.repository.header().repository_id,
+            timeline: committer.timeline,
+            epoch: committer.epoch,
+            writer_id: committer.writer_id,
+            flavor: writer.identity.flavor,
+            source: writer.identity.describe(),
+        };
         Capture {
+            durability: Durability::new(owner),
+            waits: None,
+            watch: None,
+            sealed: None,
             covered_through_us: head.covered_through_us,
             covered_committed_us: head.covered_through_us,
             committer: Some(writer.committer),
@@ -109,6 +127,13 @@ impl Capture {
         }
     }
 
+    /// From now on commits that did not wait are reported, those before the first look included.
+    pub(super) fn watch(&mut self, watch: Watch, first: &Look) -> Result<()> {
+        self.watch = Some(watch);
+        self.waits = Some(Waits::default());
+        self.looked(first)
+    }
+
     /// Connects and receives until the work is done or something breaks.
     pub(super) async fn session(
         &mut self,
@@ -119,8 +144,12 @@ impl Capture {
         let is_unknown = |t: &Arc<TableVersion>| t.column_of_unknown_length().is_some();
         // The source says what the log does not.
         self.batch.ddl_seen |= self.catalogue.tables().any(is_unknown);
+        if let Err(error) = self.durability.disconnect().await {
+            return Ended::Commit(error);
+        }
         let mut connection = match self.connect(endpoint).await {
             Ok(connection) => connection,
+            Err(error) if connect::is_failover(&error) => return self.leave(error, control).await,
             Err(error) => return Ended::Stream(error),
         };
         let ended = self.receive(&mut connection, endpoint, control).await;
@@ -155,65 +184,6 @@ impl Capture {
         }
     }
 
-    async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection> {
-        let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-        let source = SourceHistory::read(&mut client).await?;
-        let clock = self.clock.clone();
-        let offset = client.clock_offset(move || clock.now_us()).await?;
-        let commit_clock = |until: &BinlogPosition, lo_us| CommitClock {
-            offset_us: offset.offset_us,
-            offset_error_us: offset.bound_us,
-            backlog_until: Some(until.clone()),
-            lo_us,
-        };
-        let read_at_us = self.clock.now_us();
-        let (position, gtids) = current_end(&mut client).await?;
-        client.close().await;
-        let received = self.gtids_all()?;
-        let (server_id, uuid) = self.replica;
-        let mut replica = ReplicaOptions::new(server_id, uuid);
-        replica.heartbeat = self.options.heartbeat;
-        let ours = Ours {
-            identity: &self.identity,
-            gtids: &received,
-            position: &self.batch.position,
-            format_description: &self.format_description,
-        };
-        let verdict = history::require(endpoint, &replica, &ours, &source).await?;
-        let stream_start = StreamStart::new(&ours, &source);
-        if verdict == Verdict::FailedOver {
-            // Places in the former server's files mean nothing from here on.
-            self.batch.position = source.start_of_last_file();
-        }
-        self.identity = source.identity;
-        let commit_clock = commit_clock(&position, self.commit_lo_us);
-        if gtids.is_subset(&received) && !gtids.is_empty() {
-            self.cover(commit_clock.source_time_us(read_at_us));
-        }
-        let mut connection = ReplicaConnection::connect(endpoint, &replica).await?;
-        // Behind a proxy two connections may reach two servers.
-        let reached = connection.identity().await?;
-        self.identity.require_same_server(&reached)?;
-        if connection.checksum() == Checksum::None {
-            return Err(Error::config("start dump: the source writes no checksums")
-                .hint("SET GLOBAL binlog_checksum = CRC32 on the source"));
-        }
-        let by_gtid = history::resumes_by_gtid(&self.identity, &received);
-        let start = (!by_gtid).then(|| self.batch.position.clone());
-        let from = match &start {
-            Some(position) => DumpFrom::Position(position.clone()),
-            None => DumpFrom::Gtid(received),
-        };
-        tracing::info!(source = %endpoint, position = %self.batch.position, by_gtid, "dump starts");
-        Ok(Connection {
-            stream: connection.start(from).await?,
-            assembler: Assembler::new(self.identity.flavor, start),
-            commit_clock,
-            until: self.options.once.then_some((position, gtids)),
-            start: stream_start,
-        })
-    }
-
     async fn receive(
         &mut self,
         connection: &mut Connection,
@@ -238,19 +208,36 @@ impl Capture {
                         return Ended::Commit(error);
                     }
                 }
+                changed = self.durability.changed() => {
+                    let acknowledged = match changed {
+                        Ok(()) => self.durability.acknowledge(&mut connection.stream).await,
+                        Err(error) => return Ended::Commit(error),
+                    };
+                    if let Err(error) = acknowledged {
+                        return self.broken(error, control).await;
+                    }
+                }
+                look = next_look(&mut self.watch) => {
+                    if let Err(error) = self.looked(&look) {
+                        return Ended::Commit(error);
+                    }
+                }
                 () = control.seal_now.notified() => {
                     if let Err(ended) = self.tick(self.is_live(connection), endpoint, control).await { return ended; }
                 }
                 () = tokio::time::sleep(age_left) => {
                     if let Err(ended) = self.tick(self.is_live(connection), endpoint, control).await { return ended; }
                 }
-                packet = connection.stream.next() => {
+                packet = connection.stream.next(), if !self.is_paused() => {
                     let taken = match packet {
                         Ok(packet) => self.take(packet, connection),
                         Err(error) => Err(error),
                     };
                     if let Err(error) = taken {
                         return self.broken(error, control).await;
+                    }
+                    if let Err(ended) = self.taken(connection, control).await {
+                        return ended;
                     }
                 }
             }
@@ -265,6 +252,49 @@ impl Capture {
         !connection.commit_clock.is_backlog(&self.batch.position)
     }
 
+    /// Whether reading waits: for the spool, or for the commit before a batch that is full.
+    fn is_paused(&self) -> bool {
+        self.durability.is_paused(self.batch.in_transaction())
+            || (self.is_full() && self.sealing.is_some())
+    }
+
+    /// Packets were taken: on with them to the spool.
+    async fn taken(
+        &mut self,
+        connection: &mut Connection,
+        control: &CaptureControl,
+    ) -> Result<(), Ended> {
+        if failpoint::is_set(failpoint::ACK_ON_RECEIPT)
+            && let Err(error) = self.durability.acknowledge(&mut connection.stream).await
+        {
+            return Err(self.broken(error, control).await);
+        }
+        self.hand_over().map_err(Ended::Commit)
+    }
+
+    /// Hands what was received to the spool.
+    fn hand_over(&mut self) -> Result<()> {
+        let received_us = self.clock.now_us();
+        self.durability
+            .hand_over(&self.format_description, received_us)
+    }
+
+    /// What the next event follows, when it begins a file of the spool.
+    fn beginning(&self, connection: &Connection) -> Result<Option<Beginning>> {
+        let place = connection.assembler.position();
+        let Some(begins_at) = place.filter(|_| self.durability.wants_beginning()) else {
+            return Ok(None);
+        };
+        Ok(Some(Beginning {
+            after_gtids: self.gtids_all()?,
+            after_position: self.batch.position.clone(),
+            begins_at: begins_at.clone(),
+            clock_offset_us: connection.commit_clock.offset_us,
+            clock_error_us: connection.commit_clock.offset_error_us,
+            backlog_until: connection.commit_clock.backlog_until.clone(),
+        }))
+    }
+
     /// Takes a packet and what has already arrived behind it.
     fn take(&mut self, packet: Packet, connection: &mut Connection) -> Result<()> {
         let received_us = self.clock.now_us();
@@ -273,6 +303,8 @@ impl Capture {
         let mut taken = 0;
         while let Some(packet) = next.take() {
             self.progress.event_bytes += packet.event.len() as u64;
+            let (event, beginning) = (packet.event.clone(), self.beginning(connection)?);
+            let transactions = self.progress.transactions;
             connection.assembler.push(packet.event, &mut items)?;
             loop {
                 for item in items.drain(..) {
@@ -290,15 +322,52 @@ impl Capture {
                     break;
                 }
             }
+            let ends_file = self.durability.take(&event, beginning);
+            self.note_transaction(transactions);
+            if packet.semi_sync_ack == Some(true) {
+                self.note_flagged(connection)?;
+            }
             taken += 1;
-            if taken < PACKETS_AT_ONCE && !self.is_full() {
+            if taken < PACKETS_AT_ONCE && !ends_file && !self.is_full() {
                 next = connection.stream.try_next_buffered()?;
             }
         }
         Ok(())
     }
 
-    fn apply(
+    /// With semi-sync, takes note of the transaction that came since there were `before` of them.
+    fn note_transaction(&mut self, before: u64) {
+        let row = self.batch.transactions.last();
+        if let (Some(all), Some(row)) = (&mut self.waits, row)
+            && self.progress.transactions > before
+        {
+            all.receive(row.seq, row.gtid.clone(), self.durability.received());
+        }
+    }
+
+    /// The source was looked at: what is to be reported goes into a segment soon.
+    fn looked(&mut self, look: &Look) -> Result<()> {
+        let received = self.gtids_all()?;
+        if let Some(waits) = &mut self.waits {
+            self.seal_due |= waits.look(look, &received, self.durability.durable());
+        }
+        if let Some(watch) = &self.watch {
+            watch.go_on();
+        }
+        Ok(())
+    }
+
+    /// The source waits for the event taken last: until its transaction is whole and durable.
+    fn note_flagged(&mut self, connection: &mut Connection) -> Result<()> {
+        let open = u64::from(self.batch.in_transaction());
+        let transactions = self.durability.received() + open;
+        match connection.assembler.position() {
+            Some(end) => connection.stream.note_flagged(end, transactions),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(
         &mut self,
         item: LogItem,
         position: Option<&BinlogPosition>,
@@ -325,6 +394,7 @@ impl Capture {
             .apply(item, &mut self.catalogue, clock, received_us)?;
         if is_commit {
             self.progress.transactions += 1;
+            self.durability.receive()?;
         }
         Ok(())
     }
@@ -343,7 +413,7 @@ impl Capture {
     }
 
     /// Transactions received into committed, sealing and open batches.
-    fn gtids_all(&self) -> Result<GtidSet> {
+    pub(super) fn gtids_all(&self) -> Result<GtidSet> {
         let mut all = self.gtids_received.clone();
         all.union(&self.batch.gtids_added)?;
         Ok(all)
@@ -355,7 +425,7 @@ impl Capture {
         self.covered_through_us = self.covered_through_us.max(through);
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         !self.batch.in_transaction()
             && (self.batch.event_bytes() >= self.options.segment_bytes_max
                 || self.batch.memory() >= self.options.batch_memory_max)
@@ -399,4 +469,13 @@ async fn joined(sealing: &mut Option<JoinHandle<Result<Committer>>>) -> Result<C
     }
 }
 
+/// The next look at whether commits wait; for ever where nobody looks.
+async fn next_look(watch: &mut Option<Watch>) -> Look {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+mod connect;
 mod packaging;

@@ -5,7 +5,9 @@
 
 use super::base::BaseManifest;
 use super::document::invalid;
-use super::segment::{FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest, UndoneRows};
+use super::segment::{
+    FileEntry, FileRole, ObjectRef, OpenXa, SegmentManifest, UndoneRows, Unprotected,
+};
 use crate::error::Result;
 use crate::position::Seq;
 use crate::storage::{BaseFile, ObjectName, SegmentFile};
@@ -169,6 +171,10 @@ fn decided(m: &SegmentManifest) -> Result<()> {
         |w: &[UndoneRows]| w[0].seq < w[1].seq || (w[0].seq == w[1].seq && w[0].end <= w[1].first);
     if !rows.iter().all(sound) || !rows.windows(2).all(ascend) {
         return Err(invalid("read undone rows"));
+    }
+    let wrong = |u: &Unprotected| u.seq_first > u.seq_last || u.seq_last > m.seq_last;
+    if m.unprotected.iter().any(wrong) {
+        return Err(invalid("read unprotected transactions"));
     }
     Ok(())
 }

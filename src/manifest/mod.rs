@@ -25,7 +25,7 @@ pub use repository::{
 };
 pub use segment::{
     Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, Mark, MarkKind,
-    ObjectRef, OpenXa, SegmentManifest, UndoneRows,
+    ObjectRef, OpenXa, SegmentManifest, UndoneRows, Unprotected,
 };
 
 #[cfg(test)]

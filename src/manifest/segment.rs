@@ -84,6 +84,10 @@ pub struct SegmentManifest {
     /// Changes that were undone by ROLLBACK TO a savepoint, ascending, no two alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone_rows: Vec<UndoneRows>,
+    /// Stretches noticed by the writer, of this segment or before it, in which the source let
+    /// commits return that were not durable here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unprotected: Vec<Unprotected>,
     /// The catalogue as of `seq_last`, where this manifest names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<ObjectRef>,
@@ -339,6 +343,25 @@ pub struct UndoneRows {
     pub first: i64,
     /// The one after the last.
     pub end: i64,
+}
+
+/// Transactions whose clients may have been told of their COMMIT before they were durable here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unprotected {
+    /// First of them.
+    pub seq_first: Seq,
+    /// Last of them.
+    pub seq_last: Seq,
+    /// GTID of the first.
+    pub gtid_first: Option<String>,
+    /// GTID of the last.
+    pub gtid_last: Option<String>,
+    /// Commits that did not wait, as the source counted them; 0 where it was not asked before.
+    pub commits: u64,
+    /// The look at the source before, our clock, microseconds since the epoch.
+    pub from_us: i64,
+    /// The look that told.
+    pub to_us: i64,
 }
 
 impl Document for SegmentManifest {

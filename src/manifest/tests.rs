@@ -52,7 +52,7 @@ fn every_kind_of_object_is_frozen() {
 #[test]
 fn senseless_values_are_refused() {
     type Change = fn(&mut SegmentManifest);
-    let changes: [(&str, Change); 32] = [
+    let changes: [(&str, Change); 33] = [
         ("timeline", |m| m.timeline = 0),
         ("epoch", |m| m.epoch = 0),
         ("first", |m| m.seq_first = Seq(0)),
@@ -96,6 +96,17 @@ fn senseless_values_are_refused() {
         ("no undone rows", |m| m.undone_rows.push(undone(9, 1, 1))),
         ("undone rows twice", |m| {
             m.undone_rows.extend([undone(9, 0, 3), undone(9, 2, 4)]);
+        }),
+        ("unprotected later", |m| {
+            m.unprotected.push(Unprotected {
+                seq_first: Seq(5),
+                seq_last: Seq(10),
+                gtid_first: None,
+                gtid_last: None,
+                commits: 1,
+                from_us: 1,
+                to_us: 2,
+            })
         }),
         ("no pack", |m| drop(m.files.remove(2))),
         ("catalogue", |m| {

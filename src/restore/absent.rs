@@ -54,20 +54,7 @@ pub(super) async fn require_computing(
     let Some(table) = plan.tables.iter().find(|table| table.lacks_cells()) else {
         return Ok(());
     };
-    let name = format!("{DATABASE}.{TABLE}");
-    client.exec(&format!("DROP TABLE IF EXISTS {name}")).await?;
-    let make = format!(
-        "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, v INT AS (id + 1) VIRTUAL, \
-         s INT AS (id + 2) STORED, UNIQUE (v), UNIQUE (s)) ENGINE = InnoDB"
-    );
-    client.exec(&make).await?;
-    let mut writer = target.connect_writer(clock).await?;
-    writer.exec(&statement(target, clock)?).await?;
-    writer.close().await;
-    let sql = format!("SELECT v + s FROM {name} FORCE INDEX (v) WHERE v = 8 AND s = 9");
-    let found = client.query_string(&sql).await?;
-    client.exec(&format!("DROP TABLE {name}")).await?;
-    if found.as_deref() == Some("17") {
+    if computes(client, (target, clock), Logged::Absent).await? {
         return Ok(());
     }
     Err(
@@ -78,23 +65,51 @@ pub(super) async fn require_computing(
     )
 }
 
-/// The row with id 7, and nothing else in its image.
-fn statement(target: &Target, clock: &Clock) -> Result<String> {
+/// What a row of our own has of its stored column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logged {
+    /// Nothing.
+    Absent,
+    /// Another value than the target computes.
+    Otherwise,
+}
+
+/// Whether a target computes the stored column of a row that it gets by a rows event, in the
+/// database of ours that an unfinished restore has there.
+///
+/// # Errors
+/// Those of the connection.
+pub(super) async fn computes(
+    client: &mut SqlClient,
+    (target, clock): (&Target, &Clock),
+    logged: Logged,
+) -> Result<bool> {
+    let name = format!("{DATABASE}.{TABLE}");
+    client.exec(&format!("DROP TABLE IF EXISTS {name}")).await?;
+    let make = format!(
+        "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, v INT AS (id + 1) VIRTUAL, \
+         s INT AS (id + 2) STORED, UNIQUE (v), UNIQUE (s)) ENGINE = InnoDB"
+    );
+    client.exec(&make).await?;
+    let mut writer = target.connect_writer(clock).await?;
+    writer.exec(&statement((target, clock), logged)?).await?;
+    writer.close().await;
+    let sql = format!("SELECT v + s FROM {name} FORCE INDEX (v) WHERE v = 8 AND s = 9");
+    let found = client.query_string(&sql).await?;
+    client.exec(&format!("DROP TABLE {name}")).await?;
+    Ok(found.as_deref() == Some("17"))
+}
+
+/// The row with id 7.
+fn statement((target, clock): (&Target, &Clock), logged: Logged) -> Result<String> {
+    let (values, absent): (&[i32], &[u8]) = match logged {
+        Logged::Absent => (&[7], &[0b110]),
+        Logged::Otherwise => (&[7, 8, 1], &[]),
+    };
     let column = |name: &str| Column {
-        name: name.to_owned(),
-        field_id: 0,
-        wire_type: wire::LONG,
-        metadata: 0,
         nullable: name != "id",
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
         stored: StoredType::Int32,
+        ..Column::plain(name, wire::LONG, 0)
     };
     let shape = TableShape {
         name: TableName::new(DATABASE, TABLE),
@@ -106,11 +121,13 @@ fn statement(target: &Target, clock: &Clock) -> Result<String> {
     let id = TableId::allocate(0, Seq(0), 0);
     let version = TableVersion::first(id, Seq(0), target.flavor, shape);
     let mut image = Vec::new();
-    let mut cells = ImageWriter::begin(target.flavor, 1, &mut image);
-    cells.cell().extend_from_slice(&7_i32.to_le_bytes());
+    let mut cells = ImageWriter::begin(target.flavor, values.len(), &mut image);
+    for value in values {
+        cells.cell().extend_from_slice(&value.to_le_bytes());
+    }
     cells.finish()?;
     let stamp = target.stamp(clock);
     let mut builder = StatementBuilder::begin(stamp, &version, RowsKind::Write, 0)?;
-    builder.push_narrow(&image, &[0b110]);
+    builder.push_narrow(&image, absent);
     Ok(binlog_statement(&builder.finish()))
 }

@@ -7,12 +7,12 @@ use super::progress::{self, TableProgress};
 use super::rows::{Fold, TableInput};
 use super::server::Target;
 use super::statements::{self, RowsStatement, StatementOptions};
+use super::sums::Sums;
 use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
 use crate::schema::{Generated, TableId, TableVersion};
-use crate::segment::Fingerprint;
 use crate::source::SqlClient;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -53,6 +53,8 @@ pub(super) struct Work {
     pub(super) version: Arc<TableVersion>,
     /// Where it is.
     pub(super) progress: TableProgress,
+    /// Whether what the target computes is not what the log has.
+    pub(super) only_given: bool,
     /// How its rows are folded, where they changed by more than its files say.
     pub(super) fold: Option<Arc<dyn Fold>>,
     /// The rows that it holds and that are written anew, where they must be folded with the rest;
@@ -75,7 +77,7 @@ pub(super) struct Counter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written {
     /// Rows.
-    pub(super) fingerprint: Fingerprint,
+    pub(super) sums: Sums,
     /// Next AUTO_INCREMENT value, at least.
     pub(super) next_id: u64,
 }
@@ -158,13 +160,12 @@ impl Writer {
             stamp: self.target.stamp(&self.clock),
             packet_bytes_max: self.target.packet_bytes_max(),
             skip: progress.rows_done,
-            only_given: table.lacks_cells(),
+            only_given: work.only_given,
         };
         let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
         let compute = self.compute.clone();
         let folded = tokio::spawn(async move {
-            let before = progress.before.unwrap_or_default();
-            let send = move || statements::send(&input, options, before, &sender);
+            let send = move || statements::send(&input, options, progress.before, &sender);
             compute.run(send).await
         });
         let mut now = progress;
@@ -208,13 +209,13 @@ impl Writer {
         }
         drop(turn);
         let next_id = self.count(client, work, sent.largest_id).await?;
-        now.finished = Some(sent.fingerprint);
+        now.finished = Some(sent.sums);
         if is_last {
             client.exec("BEGIN").await?;
             commit(client, &table.table_id, Some(&now)).await?;
         }
         Ok(Written {
-            fingerprint: sent.fingerprint,
+            sums: sent.sums,
             next_id,
         })
     }

@@ -10,12 +10,15 @@ mod cut;
 mod data;
 mod derived;
 mod fetch;
+mod find;
 mod found;
 mod lex;
 mod load;
+mod log;
 mod objects;
 mod plan;
 mod progress;
+mod recomputed;
 mod replay;
 mod rows;
 mod run;
@@ -24,6 +27,7 @@ mod server;
 mod spill;
 mod spool;
 mod statements;
+mod sums;
 mod table;
 mod target;
 mod verify;
@@ -33,6 +37,7 @@ mod zone;
 pub use cut::{Cut, CutTransaction};
 pub use derived::{DerivedChange, derived_changes};
 pub use plan::{PlannedBase, PlannedDdl, RestorePlan};
+pub use recomputed::RecomputedTable;
 pub use table::PlannedTable;
 pub use target::{Edge, Moment, RestoreTarget, TableFilter};
 
@@ -80,7 +85,8 @@ pub struct RestoredTable {
     pub table: String,
     /// Rows.
     pub rows: u64,
-    /// Fingerprint, equal in the fold and in what was read back from the target.
+    /// Fingerprint, equal in the fold and in what was read back from the target; without the
+    /// generated columns where the target computed them otherwise.
     #[serde(serialize_with = "as_text")]
     pub fingerprint: Fingerprint,
 }
@@ -94,6 +100,9 @@ pub struct RestoreReport {
     pub tables: Vec<RestoredTable>,
     /// Rows written in all.
     pub rows: u64,
+    /// Tables whose stored generated columns the target computed otherwise than the source; empty
+    /// where all is as logged.
+    pub recomputed: Vec<RecomputedTable>,
     /// What the reader should know or do next.
     pub notes: Vec<String>,
 }
@@ -121,7 +130,7 @@ pub async fn plan(repo: &Repository, options: &RestoreOptions) -> Result<Restore
 /// # Errors
 /// Those of [`plan`]; [`Incompatible`](crate::error::ErrorKind::Incompatible) for a target that
 /// is not empty or does not fit; [`Corrupt`](crate::error::ErrorKind::Corrupt) when what was read
-/// back differs. The target is then marked incomplete and the restore can be resumed (I8).
+/// back differs in more than what the target computes. The target is then marked incomplete and the restore can be resumed (I8).
 pub async fn run(
     repo: &Repository,
     target: &Endpoint,

@@ -20,7 +20,7 @@ use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::source::{SYSTEM_ZONE_RULE, SchemaObject};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rows that one connection writes in a second, for the predicted time (measured: 684,000 rows
@@ -245,6 +245,24 @@ fn refuse_barriers(input: &PlanInput<'_>, tables: &[PlannedTable]) -> Result<()>
 }
 
 impl RestorePlan {
+    /// Takes what cascades did that were not logged, and says so.
+    pub(super) fn take_cascades(
+        &mut self,
+        derived: BTreeMap<(TableId, usize), Arc<TableCascades>>,
+    ) {
+        for table in &self.tables {
+            let ours = derived.iter().filter(|((id, _), _)| *id == table.table_id);
+            let parents: BTreeSet<_> = ours.flat_map(|(_, cascades)| cascades.parents()).collect();
+            self.notes.extend(parents.into_iter().map(|parent| {
+                format!(
+                    "{}: changes by cascades from {parent} that the source did not log are derived",
+                    table.name
+                )
+            }));
+        }
+        self.cascades = derived;
+    }
+
     /// The databases that its tables are in, at any moment of the restore.
     pub(super) fn databases(&self) -> impl Iterator<Item = &str> {
         let tables = self.tables.iter();

@@ -3,10 +3,10 @@
 //! its rows, so a restore that was killed anywhere goes on without a row twice or missing (I8).
 //! The database is dropped when everything was verified.
 
+use super::sums::Sums;
 use crate::error::{Error, Result, Wrap};
 use crate::position::Seq;
 use crate::schema::TableId;
-use crate::segment::Fingerprint;
 use crate::source::SqlClient;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,10 +57,12 @@ impl Phase {
 pub(super) struct TableProgress {
     /// Rows that are committed on the target, in the order of the fold.
     pub(super) rows_done: u64,
-    /// Fingerprint of the fold; set when all rows are there.
-    pub(super) finished: Option<Fingerprint>,
+    /// Sums of the fold; set when all rows are there.
+    pub(super) finished: Option<Sums>,
     /// What the table held before, where DDL left rows in it.
-    pub(super) before: Option<Fingerprint>,
+    pub(super) before: Option<Sums>,
+    /// Whether the target computed stored columns anew before that DDL.
+    pub(super) recomputed: bool,
 }
 
 /// An unfinished restore, as the target remembers it.
@@ -121,11 +123,11 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let pristine = text(pristine) == "1";
     // A killed run's last COMMIT may still be under way: its rows are locked until then.
     let sql = format!(
-        "SELECT table_id, rows_done, fingerprint, held FROM {DATABASE}.progress FOR UPDATE"
+        "SELECT table_id, rows_done, sums, held, recomputed FROM {DATABASE}.progress FOR UPDATE"
     );
     let mut tables = BTreeMap::new();
     for row in client.query_rows(&sql).await? {
-        let [id, rows_done, fingerprint, held] = row.as_slice() else {
+        let [id, rows_done, sums, held, recomputed] = row.as_slice() else {
             return Err(foreign());
         };
         let parsed = |cell: &Option<bytes::Bytes>| {
@@ -134,8 +136,9 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
         };
         let progress = TableProgress {
             rows_done: text(rows_done).parse().wrap(foreign)?,
-            finished: parsed(fingerprint)?,
+            finished: parsed(sums)?,
             before: parsed(held)?,
+            recomputed: text(recomputed) == "1",
         };
         tables.insert(TableId::parse(&text(id))?, progress);
     }
@@ -163,7 +166,8 @@ pub(super) async fn begin(
         format!("CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4"),
         format!(
             "CREATE TABLE {DATABASE}.progress (table_id VARCHAR(64) NOT NULL PRIMARY KEY, \
-             rows_done BIGINT UNSIGNED NOT NULL, fingerprint VARCHAR(64), held VARCHAR(64)) \
+             rows_done BIGINT UNSIGNED NOT NULL, sums VARCHAR(128), held VARCHAR(128), \
+             recomputed INT NOT NULL) \
              ENGINE = InnoDB"
         ),
         format!(
@@ -195,14 +199,15 @@ pub(super) async fn enter(client: &mut SqlClient, phase: Phase) -> Result<()> {
 /// The statement that puts a table's progress into the open transaction.
 pub(super) fn statement(table: &TableId, progress: &TableProgress) -> String {
     let rows = progress.rows_done;
-    let text = |fingerprint: Option<Fingerprint>| match fingerprint {
-        Some(fingerprint) => format!("'{fingerprint}'"),
+    let text = |sums: Option<Sums>| match sums {
+        Some(sums) => format!("'{sums}'"),
         None => "NULL".to_owned(),
     };
     let (finished, held) = (text(progress.finished), text(progress.before));
+    let recomputed = u8::from(progress.recomputed);
     format!(
-        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, fingerprint, held) \
-         VALUES ('{table}', {rows}, {finished}, {held})"
+        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, sums, held, recomputed) \
+         VALUES ('{table}', {rows}, {finished}, {held}, {recomputed})"
     )
 }
 

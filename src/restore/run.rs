@@ -9,6 +9,7 @@ use super::data::{Writer, Written, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
+use super::recomputed::{self, RecomputedTable, require_recomputing};
 use super::replay::run::Replay;
 use super::server::Target;
 use super::verify::{Expected, Reader};
@@ -105,11 +106,20 @@ impl<'a> Restore<'a> {
             self.objects(target, &objects, &state).await?;
         }
         let expected = replay.expected(&written);
-        replay.reader.verify(expected.clone()).await?;
+        let compared = replay.reader.verify(&expected).await?;
+        if let Some(first) = compared
+            .computed
+            .iter()
+            .find_map(|index| expected.get(*index))
+        {
+            let target = (&*target, &writer.clock);
+            require_recomputing(client, target, &first.name).await?;
+        }
+        let recomputed = recomputed::list(&expected, &compared, &replay.recomputed());
         self.drop_helpers(client, &plan).await?;
         self.gtids(client, target, &plan, state.pristine).await?;
         progress::end(client).await?;
-        Ok(self.report(plan, &expected))
+        Ok(self.report(plan, &expected, recomputed))
     }
 
     /// The restore that the target holds, where it may be gone on with.
@@ -249,11 +259,7 @@ impl<'a> Restore<'a> {
         Box::pin(replay.run(&mut self.notes)).await?;
         for (place, holding) in &replay.holdings {
             if let Some(table) = plan.tables.get(*place) {
-                let held = TableProgress {
-                    before: Some(holding.fingerprint),
-                    ..TableProgress::default()
-                };
-                let sql = progress::statement(&table.table_id, &held);
+                let sql = progress::statement(&table.table_id, &holding.progress());
                 client.exec(&sql).await?;
             }
         }
@@ -274,11 +280,8 @@ impl<'a> Restore<'a> {
         let mut works = replay.last(done).await?;
         let mut all = BTreeMap::new();
         works.retain(|work| match work.progress.finished {
-            Some(fingerprint) => {
-                let written = Written {
-                    fingerprint,
-                    next_id: 0,
-                };
+            Some(sums) => {
+                let written = Written { sums, next_id: 0 };
                 all.insert(work.table.table_id.clone(), written);
                 false
             }
@@ -359,12 +362,25 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    fn report(self, plan: RestorePlan, tables: &[Expected]) -> RestoreReport {
-        let restored = |table: &Expected| RestoredTable {
-            db: table.name.db.clone(),
-            table: table.name.table.clone(),
-            rows: table.fingerprint.rows,
-            fingerprint: table.fingerprint,
+    fn report(
+        self,
+        plan: RestorePlan,
+        tables: &[Expected],
+        recomputed: Vec<RecomputedTable>,
+    ) -> RestoreReport {
+        let restored = |table: &Expected| {
+            let (db, name) = (&table.name.db, &table.name.table);
+            let is_listed = recomputed.iter().any(|t| (&t.db, &t.table) == (db, name));
+            let proven = match is_listed {
+                true => table.sums.given_alone(),
+                false => table.sums,
+            };
+            RestoredTable {
+                db: db.clone(),
+                table: name.clone(),
+                rows: proven.all.rows,
+                fingerprint: proven.all,
+            }
         };
         let mut tables: Vec<RestoredTable> = tables.iter().map(restored).collect();
         tables.sort_by(|a, b| (&a.db, &a.table).cmp(&(&b.db, &b.table)));
@@ -372,6 +388,7 @@ impl<'a> Restore<'a> {
             rows: tables.iter().map(|t| t.rows).sum(),
             tables,
             plan,
+            recomputed,
             notes: self.notes,
         }
     }

@@ -4,11 +4,12 @@
 //! channel. Every statement is whole: a rows event without its end flag crashes MySQL 9.7.
 
 use super::rows::TableInput;
+use super::sums::{RowHash, Summing, Sums};
 use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement};
 use crate::change::{RowsKind, narrow};
 use crate::error::{Error, Result};
 use crate::schema::TableVersion;
-use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
+use crate::segment::TablePlan;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -27,7 +28,8 @@ pub(super) struct StatementOptions {
     pub(super) packet_bytes_max: usize,
     /// Rows of the epoch that the target has already, from an earlier run of the same restore.
     pub(super) skip: u64,
-    /// The target computes what rows lack: their fingerprint is of the other columns.
+    /// What the target computes is not what the log has: rows are summed by the other columns, and
+    /// found by them where they vanish.
     pub(super) only_given: bool,
 }
 
@@ -43,15 +45,15 @@ pub(super) struct RowsStatement {
 /// What was sent of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    /// Of all rows of the table when the epoch is done.
-    pub(super) fingerprint: Fingerprint,
+    /// All rows of the table when the epoch is done.
+    pub(super) sums: Sums,
     /// Largest AUTO_INCREMENT value in any image of the epoch; 0 for none.
     pub(super) largest_id: u64,
 }
 
 /// Folds an epoch of a table and sends its statements: first the rows that vanish, then those
 /// that appear, so that no unique key is taken twice on the way. `before` is what the table holds
-/// when the epoch begins; rows that are skipped count like the others.
+/// when the epoch begins, `None` for nothing; rows that are skipped count like the others.
 ///
 /// # Errors
 /// As [`TableInput::appeared`], and [`Incompatible`](crate::error::ErrorKind::Incompatible) when
@@ -59,19 +61,19 @@ pub(super) struct Sent {
 pub(super) fn send(
     input: &TableInput,
     options: StatementOptions,
-    before: Fingerprint,
+    before: Option<Sums>,
     out: &mpsc::Sender<RowsStatement>,
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
     let mut rows = Rows::new(plan, options);
-    let mut fingerprint = before;
+    let mut sums = before.unwrap_or_else(|| rows.summing.start());
     let mut sent = || -> Result<()> {
         let mut sender = Sender::new(options, &version, RowsKind::Delete, 0, out)?;
         input.vanished(|row, copies| {
             let row = rows.read(row, RowsKind::Delete)?;
             for _ in 0..copies {
-                fingerprint.remove(row.hash);
+                sums.remove(row.hash);
                 sender.row(&row)?;
             }
             Ok(())
@@ -80,13 +82,13 @@ pub(super) fn send(
         let mut sender = Sender::new(options, &version, RowsKind::Write, sender.seen, out)?;
         let mut replaces = input.is_sequence();
         input.appeared(|row, copies| {
-            let row = rows.read(row, RowsKind::Write)?;
             // The one row of a sequence takes the place of the one before.
             if std::mem::take(&mut replaces) {
-                fingerprint = Fingerprint::default();
+                sums = rows.summing.start();
             }
+            let row = rows.read(row, RowsKind::Write)?;
             for _ in 0..copies {
-                fingerprint.add(row.hash);
+                sums.add(row.hash);
                 sender.row(&row)?;
             }
             Ok(())
@@ -98,15 +100,15 @@ pub(super) fn send(
         None => e.field("table", &version.name),
     })?;
     Ok(Sent {
-        fingerprint,
+        sums,
         largest_id: input.largest_id(),
     })
 }
 
 /// A row as it is sent.
 struct SentRow<'a> {
-    /// Of its canonical row.
-    hash: u128,
+    /// Of its canonical rows.
+    hash: RowHash,
     /// Its image, of the columns that are sent.
     image: &'a [u8],
     /// Those that are not, as a bitmap; empty for none.
@@ -116,7 +118,7 @@ struct SentRow<'a> {
 /// Reads the rows of a fold.
 struct Rows {
     plan: Arc<TablePlan>,
-    canonical: Canonicalizer,
+    summing: Summing,
     options: StatementOptions,
     /// The columns that the target computes, as a bitmap.
     computed: Vec<u8>,
@@ -133,10 +135,7 @@ impl Rows {
             }
         }
         Rows {
-            canonical: match options.only_given {
-                true => Canonicalizer::of_given(Arc::clone(&plan)),
-                false => Canonicalizer::of_stored(Arc::clone(&plan)),
-            },
+            summing: Summing::new(Arc::clone(&plan), options.only_given),
             plan,
             options,
             computed,
@@ -147,7 +146,7 @@ impl Rows {
 
     fn read<'a>(&'a mut self, row: &'a [u8], kind: RowsKind) -> Result<SentRow<'a>> {
         let mut row = self.plan.layout().split_row(row, &mut self.cells)?;
-        let hash = self.canonical.hash(row.image, &self.cells)?;
+        let hash = self.summing.hash(row.image, &self.cells)?;
         // What the target computed need not be what the source did, and is not searched for.
         if self.options.only_given && kind == RowsKind::Delete {
             row.absent = match self.computed.iter().any(|byte| *byte != 0) {

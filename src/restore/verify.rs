@@ -1,10 +1,12 @@
 //! Reads every restored table back from the target and compares it with the fold.
 
+use super::progress::TableProgress;
+use super::sums::{Likeness, Summing, Sums};
 use crate::error::{Error, Result};
 use crate::position::{Flavor, Seq};
 use crate::runtime::Compute;
 use crate::schema::{TableId, TableName, TableVersion};
-use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
+use crate::segment::TablePlan;
 use crate::source::{
     CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient, SqlSession,
     read_catalogue,
@@ -20,12 +22,21 @@ const BATCHES_WAITING: usize = 4;
 pub(super) struct Expected {
     /// Its name on the target.
     pub(super) name: TableName,
-    /// The shape in which the fingerprint was taken; `None`: as the target has it.
+    /// The shape in which the sums were taken; `None`: as the target has it.
     pub(super) version: Option<Arc<TableVersion>>,
     /// Rows.
-    pub(super) fingerprint: Fingerprint,
+    pub(super) sums: Sums,
     /// Of the columns that the server does not compute.
     pub(super) only_given: bool,
+}
+
+/// What was found of tables that hold what they must.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Compared {
+    /// In the order asked for.
+    pub(super) found: Vec<Holding>,
+    /// Those, by their place, in which stored generated columns differ, and nothing else.
+    pub(super) computed: Vec<usize>,
 }
 
 /// Reads tables of a target back.
@@ -42,36 +53,35 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Compares tables with what they must hold.
+    /// Compares tables with what they must hold, but for what the server computes.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) that names every table that differs, with
-    /// the number of rows on both sides.
-    pub(super) async fn verify(&self, wanted: Vec<Expected>) -> Result<()> {
-        let found = self.read(&wanted).await?;
-        let differing = wanted.iter().zip(&found).filter_map(|(wanted, found)| {
-            let (is, should) = (found.fingerprint, wanted.fingerprint);
-            (is != should).then(|| {
-                format!(
-                    "{}: {} rows of the log, {} on the target",
-                    wanted.name, should.rows, is.rows
-                )
-            })
-        });
-        let differing: Vec<String> = differing.collect();
-        if differing.is_empty() {
-            return Ok(());
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) that names every table that differs in more,
+    /// with the number of rows on both sides.
+    pub(super) async fn verify(&self, wanted: &[Expected]) -> Result<Compared> {
+        let found = self.read(wanted).await?;
+        let mut differing = Vec::new();
+        let mut computed = Vec::new();
+        for (index, (wanted, found)) in wanted.iter().zip(&found).enumerate() {
+            let (should, is) = (wanted.sums.all.rows, found.sums.all.rows);
+            match wanted.sums.like(&found.sums) {
+                Likeness::Equal => {}
+                Likeness::Given => computed.push(index),
+                Likeness::Different => differing.push(format!(
+                    "{}: {should} rows of the log, {is} on the target",
+                    wanted.name
+                )),
+            }
         }
-        Err(Error::corrupt("verify restore: what the target holds differs from the log")
+        if differing.is_empty() {
+            return Ok(Compared { found, computed });
+        }
+        Err(differs()
             .field("tables", differing.join("; "))
-            .hint(
-                "the target is marked incomplete; a stored generated column is computed by the \
-                 target: compare its version, sql_mode and time zone with the source's, and report it",
-            ))
+            .hint("the target is marked incomplete; drop what was restored and tidelog_restore there, restore again, and report it if it comes back"))
     }
 
-    /// What tables hold, in the shape wanted or the one they have; fingerprints given are not
-    /// looked at.
+    /// What tables hold, in the shape wanted or the one they have; sums given are not looked at.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when one is not there; those of reading.
@@ -88,8 +98,9 @@ impl Reader<'_> {
                 None => shape_on_target(found, self.flavor),
             };
             let version = generated_as(&version, found);
-            let canonical = canonicalizer(version, table.only_given)?;
-            queue.push((index, canonical, found.clone()));
+            let plan = Arc::new(TablePlan::compile(version)?);
+            let summing = Summing::new(plan, table.only_given);
+            queue.push((index, summing, found.clone()));
         }
         queue.sort_by_key(|(_, _, found)| found.rows_estimate);
         let queue = Arc::new(Mutex::new(queue));
@@ -139,13 +150,14 @@ impl Reader<'_> {
     ) -> Result<S> {
         let options = SnapshotOptions::default();
         let mut worker = SnapshotWorker::of_idle_server(self.target, &options).await?;
-        for found in self.find(std::slice::from_ref(name)).await? {
-            let read = read_batches((&mut worker, self.compute), (version, &found), state, each);
-            let state = read.await?;
-            worker.close().await;
-            return Ok(state);
-        }
-        Err(Error::internal("read table: nothing was found"))
+        let found = self.find(std::slice::from_ref(name)).await?;
+        let Some(found) = found.first() else {
+            return Err(Error::internal("read table: nothing was found"));
+        };
+        let read = read_batches((&mut worker, self.compute), (version, found), state, each);
+        let state = read.await?;
+        worker.close().await;
+        Ok(state)
     }
 
     async fn find(&self, names: &[TableName]) -> Result<Vec<CatalogueTable>> {
@@ -168,7 +180,26 @@ pub(super) struct Holding {
     /// The shape it was read in.
     pub(super) version: Arc<TableVersion>,
     /// Rows.
-    pub(super) fingerprint: Fingerprint,
+    pub(super) sums: Sums,
+    /// Whether the target computed stored columns anew before a statement: of the others alone,
+    /// for what the log says of these is no longer what the table had.
+    pub(super) recomputed: bool,
+}
+
+impl Holding {
+    /// The progress of a table that begins with these rows.
+    pub(super) fn progress(&self) -> TableProgress {
+        TableProgress {
+            before: Some(self.sums),
+            recomputed: self.recomputed,
+            ..TableProgress::default()
+        }
+    }
+}
+
+/// What a table holds that differs.
+pub(super) fn differs() -> Error {
+    Error::corrupt("verify restore: what the target holds differs from the log")
 }
 
 /// A version of no log, with the shape a table has on the target.
@@ -189,15 +220,7 @@ fn generated_as(version: &Arc<TableVersion>, found: &CatalogueTable) -> Arc<Tabl
     Arc::new(version)
 }
 
-fn canonicalizer(version: Arc<TableVersion>, only_given: bool) -> Result<Canonicalizer> {
-    let plan = Arc::new(TablePlan::compile(version)?);
-    Ok(match only_given {
-        true => Canonicalizer::of_given(plan),
-        false => Canonicalizer::of_stored(plan),
-    })
-}
-
-type Queue = Arc<Mutex<Vec<(usize, Canonicalizer, CatalogueTable)>>>;
+type Queue = Arc<Mutex<Vec<(usize, Summing, CatalogueTable)>>>;
 
 async fn read_all(
     mut worker: SnapshotWorker,
@@ -207,13 +230,13 @@ async fn read_all(
     let mut done = Vec::new();
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((index, canonical, found)) = next else {
+        let Some((index, summing, found)) = next else {
             break;
         };
-        let fingerprint = read_back(&mut worker, &canonical, &found, &compute).await?;
         let holding = Holding {
-            version: Arc::clone(canonical.plan().version()),
-            fingerprint,
+            version: Arc::clone(summing.plan().version()),
+            sums: read_back(&mut worker, summing, &found, &compute).await?,
+            recomputed: false,
         };
         done.push((index, holding));
     }
@@ -223,17 +246,17 @@ async fn read_all(
 
 async fn read_back(
     worker: &mut SnapshotWorker,
-    canonical: &Canonicalizer,
+    summing: Summing,
     found: &CatalogueTable,
     compute: &Compute,
-) -> Result<Fingerprint> {
-    let start = (canonical.clone(), Fingerprint::default());
-    let each = |(canonical, mut sum): (Canonicalizer, Fingerprint), batch: RowBatch| {
-        sum.merge(&fingerprint(&canonical, &batch)?);
-        Ok((canonical, sum))
+) -> Result<Sums> {
+    let version = Arc::clone(summing.plan().version());
+    let sums = summing.start();
+    let each = |(summing, mut sums): (Summing, Sums), batch: RowBatch| {
+        add_rows(&summing, &batch, &mut sums)?;
+        Ok((summing, sums))
     };
-    let version = canonical.plan().version();
-    let read = read_batches((worker, compute), (version, found), start, each);
+    let read = read_batches((worker, compute), (&version, found), (summing, sums), each);
     Ok(read.await?.1)
 }
 
@@ -260,14 +283,14 @@ async fn read_batches<S: Send + 'static>(
     state.map_err(|e| e.field("table", &version.name))
 }
 
-fn fingerprint(canonical: &Canonicalizer, batch: &RowBatch) -> Result<Fingerprint> {
-    let (mut sum, mut cells, mut start) = (Fingerprint::default(), Vec::new(), 0);
+fn add_rows(summing: &Summing, batch: &RowBatch, sums: &mut Sums) -> Result<()> {
+    let (mut cells, mut start) = (Vec::new(), 0);
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);
         let image = image.ok_or_else(|| Error::internal("verify table: batch of no rows"))?;
-        canonical.plan().layout().split(image, &mut cells)?;
-        sum.add(canonical.hash(image, &cells)?);
+        summing.plan().layout().split(image, &mut cells)?;
+        sums.add(summing.hash(image, &cells)?);
         start = end;
     }
-    Ok(sum)
+    Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod clock;
 mod compute;
+pub mod failpoint;
 pub mod ids;
 mod shutdown;
 

@@ -142,6 +142,28 @@ pub struct Column {
 }
 
 impl Column {
+    /// A column of this type and nothing more: visible, nullable, not yet numbered by the log
+    /// chain, stored as bytes.
+    #[must_use]
+    pub fn plain(name: impl Into<String>, wire_type: u8, metadata: u16) -> Column {
+        Column {
+            name: name.into(),
+            field_id: 0,
+            wire_type,
+            metadata,
+            nullable: true,
+            unsigned: false,
+            collation: None,
+            labels: Vec::new(),
+            geometry_type: None,
+            vector_dimension: None,
+            visible: true,
+            generated: None,
+            declared: None,
+            stored: StoredType::Binary,
+        }
+    }
+
     /// Whether two columns have the same shape: all that a table map says, ids apart.
     #[must_use]
     pub fn same_shape(&self, other: &Column) -> bool {

@@ -181,20 +181,9 @@ mod tests {
 
     fn column(name: &str, wire_type: u8) -> Column {
         Column {
-            name: name.into(),
-            field_id: 0,
-            wire_type,
-            metadata: 0,
-            nullable: true,
             unsigned: true,
-            collation: None,
             labels: vec![b"\xe4".to_vec()],
-            geometry_type: None,
-            vector_dimension: None,
-            visible: true,
-            generated: None,
-            declared: None,
-            stored: StoredType::Binary,
+            ..Column::plain(name, wire_type, 0)
         }
     }
 

@@ -3,28 +3,13 @@
 use super::{CellCodec, TablePlan, Value};
 use crate::change::{CellSize, ImageWriter};
 use crate::position::{Flavor, Seq};
-use crate::schema::{Column, KeyPart, StoredType, TableId, TableName, TableVersion, wire};
+use crate::schema::{Column, KeyPart, TableId, TableName, TableVersion, wire};
 use proptest::prelude::*;
 use std::sync::Arc;
 
 /// A column without an id.
 pub(super) fn column(name: &str, wire_type: u8, metadata: u16) -> Column {
-    Column {
-        name: name.into(),
-        field_id: 0,
-        wire_type,
-        metadata,
-        nullable: true,
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
-        stored: StoredType::Binary,
-    }
+    Column::plain(name, wire_type, metadata)
 }
 
 fn text(name: &str, wire_type: u8, metadata: u16, collation: u16) -> Column {

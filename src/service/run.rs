@@ -59,7 +59,7 @@ impl Service {
         tracing::info!(?end, "capture ended");
         let progress = progress.borrow().clone();
         match end {
-            CaptureEnd::CaughtUp | CaptureEnd::Stopped => Ok(progress),
+            CaptureEnd::CaughtUp | CaptureEnd::Stopped | CaptureEnd::Finished => Ok(progress),
         }
     }
 

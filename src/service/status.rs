@@ -2,11 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::manifest::{
-    Barrier, BaseManifest, FileRole, MarkKind, Repository, SegmentManifest, Timeline,
+    Barrier, BaseManifest, FileRole, MarkKind, Repository, SegmentManifest, Timeline, Unprotected,
 };
 use crate::position::Seq;
 use crate::segment::TransactionsReader;
-use crate::source::{Endpoint, SourceIdentity, SqlClient, SqlSession, current_end};
+use crate::source::{Endpoint, SemiSyncState, SourceIdentity, SqlClient, SqlSession, current_end};
 use serde::Serialize;
 
 /// A stretch of the log that can be restored to, both ends inclusive.
@@ -113,6 +113,17 @@ pub struct TimelineStatus {
     pub open_xa: Vec<PreparedXa>,
     /// Holes.
     pub gaps: Vec<Gap>,
+    /// Stretches in which clients may have been told of a COMMIT before it was durable here.
+    pub unprotected: Vec<Unprotected>,
+}
+
+/// Whether a client's COMMIT waits for tidelog now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rpo {
+    /// It does, and nothing gets around it.
+    pub is_zero: bool,
+    /// Why not: each with what was found and what is wanted.
+    pub reasons: Vec<String>,
 }
 
 /// The answer of `tidelog status`.
@@ -131,6 +142,8 @@ pub struct Status {
     pub lag_seconds: Option<f64>,
     /// Holes of all timelines.
     pub gaps: Vec<Gap>,
+    /// Whether commits on the source wait for tidelog; only when the source was asked.
+    pub rpo: Option<Rpo>,
     /// Timelines.
     pub timelines: Vec<TimelineStatus>,
 }
@@ -154,10 +167,12 @@ pub async fn status(
         newest = last;
         timelines.push(status);
     }
+    let mut rpo = None;
     let mut lag_seconds = complete_us.map(|us| (now_us - us).max(0) as f64 / 1e6);
     if let (Some(endpoint), Some(manifest)) = (source, &newest) {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
         let (_, gtids) = current_end(&mut client).await?;
+        rpo = Some(rpo_of(&SemiSyncState::read(&mut client).await?));
         client.close().await;
         if !gtids.is_empty() && gtids.is_subset(&manifest.gtids_through) {
             lag_seconds = Some(0.0);
@@ -178,6 +193,7 @@ pub async fn status(
             .iter()
             .flat_map(|t| t.gaps.iter().cloned())
             .collect(),
+        rpo,
         timelines,
     })
 }
@@ -212,6 +228,7 @@ async fn one(
         barriers: Vec::new(),
         open_xa: Vec::new(),
         gaps: Vec::new(),
+        unprotected: Vec::new(),
     };
     let newest_base = bases.iter().map(|b| b.seq).max();
     let mut stops = Vec::new();
@@ -260,6 +277,9 @@ fn add(
     status.epoch = Some(manifest.epoch);
     status.position = Some(manifest.position_last.to_string());
     captured_from(status, manifest);
+    status
+        .unprotected
+        .extend(manifest.unprotected.iter().cloned());
     for mark in &manifest.marks {
         if matches!(mark.kind, MarkKind::Gap { .. }) {
             let detail =
@@ -303,6 +323,26 @@ fn captured_from(status: &mut TimelineStatus, manifest: &SegmentManifest) {
             seq_first: manifest.seq_first,
             source,
         });
+    }
+}
+
+/// What the source says of its commits.
+fn rpo_of(state: &SemiSyncState) -> Rpo {
+    let obstacles = state.obstacles().into_iter();
+    let mut reasons: Vec<String> = obstacles
+        .map(|o| format!("{} is {}, wanted {}", o.name, o.found, o.wanted))
+        .collect();
+    if state.is_enabled && state.clients == 0 {
+        reasons.push("no semi-sync replica is connected: capture with --semi-sync".to_owned());
+    }
+    if state.is_enabled && !state.is_on {
+        reasons.push(
+            "the source has given up waiting; it waits again once tidelog has caught up".to_owned(),
+        );
+    }
+    Rpo {
+        is_zero: reasons.is_empty(),
+        reasons,
     }
 }
 

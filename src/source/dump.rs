@@ -23,8 +23,8 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1E;
 /// On MariaDB: send `ANNOTATE_ROWS` events, so that no gap is left in the positions. On MySQL
 /// (8.0.26+, ignored before): heartbeats of version 2, whose position has 64 bits.
 const DUMP_FLAGS: u16 = 0x02;
-/// First event of a binlog file.
-const FIRST_OFFSET: u64 = 4;
+/// Start of the first event of a binlog file.
+pub const FIRST_OFFSET: u64 = 4;
 /// How long the source keeps a stream open that we do not read because a store is slow.
 const SOURCE_WRITE_TIMEOUT_S: u32 = 600;
 
@@ -44,6 +44,9 @@ pub struct ReplicaOptions {
     pub first_packet_timeout: Duration,
     /// Largest packet taken, in bytes.
     pub packet_bytes_max: usize,
+    /// Ask the source to wait for acknowledgements (semi-sync). From then on a dump's start is an
+    /// acknowledgement itself, of everything before it: start at a durable position only.
+    pub semi_sync: bool,
 }
 
 impl ReplicaOptions {
@@ -58,6 +61,7 @@ impl ReplicaOptions {
             connect_timeout: Duration::from_secs(15),
             first_packet_timeout: Duration::from_secs(10),
             packet_bytes_max: (1 << 30) + (1 << 20),
+            semi_sync: false,
         }
     }
 }
@@ -186,6 +190,10 @@ impl ReplicaConnection {
         if self.flavor() == Flavor::MariaDb {
             // 4 = we know GTID and annotate events; with less they come disguised as queries.
             statements.push("SET @mariadb_slave_capability=4".to_owned());
+        }
+        if self.options.semi_sync {
+            // Each server reads the name it knows and takes the other for a variable of ours.
+            statements.push("SET @rpl_semi_sync_replica=1, @rpl_semi_sync_slave=1".to_owned());
         }
         for statement in &statements {
             self.query_rows(statement).await?;

@@ -1,7 +1,8 @@
 //! What a source says of its own history: who it is, what it has executed, what it still has.
 
-use super::dump::{DumpFrom, ReplicaConnection, ReplicaOptions};
-use super::{Endpoint, SourceIdentity, SqlClient, current_end};
+use super::dump::{DumpFrom, FIRST_OFFSET, ReplicaConnection, ReplicaOptions};
+use super::position::commits_wait;
+use super::{Endpoint, SourceIdentity, SqlClient, current_end, logged_gtids};
 use crate::error::{Error, Result, Wrap};
 use crate::position::{BinlogPosition, Flavor, Gtid, GtidSet};
 
@@ -9,8 +10,6 @@ use crate::position::{BinlogPosition, Flavor, Gtid, GtidSet};
 const FORMAT_DESCRIPTION: u8 = 15;
 /// Packets looked at for the first event of a file.
 const HEAD_PACKETS: usize = 8;
-/// Start of the first event of a file.
-const FIRST_OFFSET: u64 = 4;
 
 /// A binlog file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +25,17 @@ pub struct BinlogFile {
 pub struct SourceHistory {
     /// Who it is.
     pub identity: SourceIdentity,
-    /// End of its binlog.
+    /// End of its binlog; on MariaDB of the last commit that has returned to its client.
     pub end: BinlogPosition,
-    /// What it had executed there, or a moment later.
+    /// What it had executed there, or a moment later, and what only waits for an acknowledgement.
     pub executed: GtidSet,
     /// MariaDB: the last GTID of every domain *and* originating server that it has logged or
     /// replicated, for a position alone does not tell two servers of one domain apart.
     pub last_gtids: Vec<Gtid>,
     /// What it has executed and cannot send: before its oldest binlog file, or never logged.
     pub purged: GtidSet,
-    /// Its binlog files, oldest first.
-    pub files: Vec<BinlogFile>,
+    /// Its binlog files, oldest first; `None` where asking would wait for ourselves.
+    pub files: Option<Vec<BinlogFile>>,
 }
 
 impl SourceHistory {
@@ -46,20 +45,12 @@ impl SourceHistory {
     /// `Config` where a right is missing or binary logging is off; connection errors.
     pub async fn read(client: &mut SqlClient) -> Result<SourceHistory> {
         let identity = client.identity().await?;
-        let mut files = Vec::new();
-        for row in client.query_rows("SHOW BINARY LOGS").await? {
-            let [name, bytes, ..] = row.as_slice() else {
-                return Err(Error::incompatible("list binlog files of source"));
-            };
-            let bytes = SqlClient::text(bytes).parse();
-            files.push(BinlogFile {
-                name: SqlClient::text(name),
-                bytes: bytes.wrap(|| Error::incompatible("list binlog files of source"))?,
-            });
-        }
         let flavor = identity.flavor;
-        let mut purged = purged(client, flavor, files.first()).await?;
-        let (end, executed) = current_end(client).await?;
+        let files = files(client, flavor).await?;
+        let oldest = files.as_ref().and_then(|files| files.first());
+        let mut purged = purged(client, flavor, oldest).await?;
+        let (end, _) = current_end(client).await?;
+        let executed = logged_gtids(client).await?;
         let mut last_gtids = Vec::new();
         if flavor == Flavor::MariaDb {
             last_gtids = gtids(client, "gtid_binlog_state").await?;
@@ -86,12 +77,26 @@ impl SourceHistory {
     pub fn start_of_last_file(&self) -> BinlogPosition {
         BinlogPosition::new(&self.end.file, FIRST_OFFSET)
     }
+}
 
-    /// Whether it has a file of this name.
-    #[must_use]
-    pub fn has_file(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.name == name)
+/// The binlog files. For their list MariaDB takes a lock that a commit holds while it waits for a
+/// semi-sync acknowledgement, perhaps ours: then the start of the dump tells what is missing.
+async fn files(client: &mut SqlClient, flavor: Flavor) -> Result<Option<Vec<BinlogFile>>> {
+    if flavor == Flavor::MariaDb && commits_wait(client).await? {
+        return Ok(None);
     }
+    let mut files = Vec::new();
+    for row in client.query_rows("SHOW BINARY LOGS").await? {
+        let [name, bytes, ..] = row.as_slice() else {
+            return Err(Error::incompatible("list binlog files of source"));
+        };
+        let bytes = SqlClient::text(bytes).parse();
+        files.push(BinlogFile {
+            name: SqlClient::text(name),
+            bytes: bytes.wrap(|| Error::incompatible("list binlog files of source"))?,
+        });
+    }
+    Ok(Some(files))
 }
 
 async fn gtids(client: &mut SqlClient, variable: &str) -> Result<Vec<Gtid>> {

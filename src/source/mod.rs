@@ -9,6 +9,7 @@
 //! The reading side of the first base: [`check_source`] says whether the server fits, the
 //! catalogue says what its tables look like, [`SourceSnapshot`] reads them.
 
+mod ack;
 mod auth;
 mod catalogue;
 mod classify;
@@ -22,6 +23,7 @@ mod packet;
 mod position;
 mod preflight;
 mod public_key;
+mod semi_sync;
 mod snapshot;
 mod sql;
 mod stream;
@@ -33,7 +35,7 @@ pub use catalogue::{
     CatalogueTable, SYSTEM_DATABASES, TableKind, read_catalogue, read_catalogue_table,
 };
 pub use classify::{DumpRefusal, statement_error};
-pub use dump::{Checksum, DumpFrom, ReplicaConnection, ReplicaOptions};
+pub use dump::{Checksum, DumpFrom, FIRST_OFFSET, ReplicaConnection, ReplicaOptions};
 pub use endpoint::{Endpoint, Secret, SslMode};
 pub use history::{BinlogFile, SourceHistory, binlog_file_begun};
 pub use identity::{ClockOffset, SourceIdentity};
@@ -41,10 +43,11 @@ pub use objects::{
     DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,
 };
 pub use option_file::read_option_file;
-pub use position::{current_end, current_position};
+pub use position::{current_end, current_position, finished_position, logged_gtids};
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };
+pub use semi_sync::{Obstacle, SemiSyncState};
 pub use snapshot::{
     RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
 };

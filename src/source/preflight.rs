@@ -97,6 +97,8 @@ impl Report {
 pub struct SourceNeeds {
     /// Rights to read rows and definitions are wanted, too (first base, DDL seen live).
     pub snapshot: bool,
+    /// Commits are to wait for tidelog: semi-sync must be enabled.
+    pub semi_sync: bool,
 }
 
 /// What a target must be able to hold.
@@ -133,6 +135,7 @@ pub async fn check_source(
     source::binlog_filters(client, &server, &mut lines).await?;
     source::upstream(client, &server, &mut lines).await?;
     source::durability(&server, &mut lines);
+    source::semi_sync(client, needs, &mut lines).await?;
     source::privileges(&server, needs, &mut lines);
     source::clock(client, &server, now_us, &mut lines).await?;
     if needs.snapshot {

@@ -4,16 +4,18 @@
 //! Whether the semi-sync header is there is seen on the first packet only, which is an artificial
 //! ROTATE with timestamp 0: later on 0xEF is a legal first byte of a timestamp.
 
+use super::ack::{self, AckGate, SEMI_SYNC_MAGIC};
 use super::classify::dump_error;
 use super::packet::{self, ServerError, malformed};
 use super::wire::Wire;
 use super::{Checksum, ReplicaOptions};
 use crate::error::{Error, Result};
+use crate::position::BinlogPosition;
 use bytes::Bytes;
 
-/// First byte of the semi-sync header.
-const SEMI_SYNC_MAGIC: u8 = 0xEF;
 const SEMI_SYNC_ACK: u8 = 0x01;
+/// Type of the event that every stream begins with.
+const ROTATE: u8 = 4;
 /// Length of an event's header, the least an event can have.
 const EVENT_HEADER_BYTES: usize = 19;
 
@@ -36,6 +38,7 @@ pub struct EventStream {
     wire: Wire,
     first: Option<Packet>,
     is_semi_sync: bool,
+    gate: AckGate,
     checksum: Checksum,
 }
 
@@ -57,9 +60,18 @@ impl EventStream {
             first: None,
             is_semi_sync: payload.first() == Some(&packet::OK)
                 && payload.get(1) == Some(&SEMI_SYNC_MAGIC),
+            gate: AckGate::default(),
             checksum,
         };
-        stream.first = Some(stream.open(payload)?);
+        let first = stream.open(payload)?;
+        // Only in an event with timestamp 0 does the byte tell a header from a timestamp.
+        if first.event.get(..5) != Some(&[0, 0, 0, 0, ROTATE]) {
+            return Err(malformed("read stream: it does not begin with its file"));
+        }
+        if stream.is_semi_sync && !options.semi_sync {
+            return Err(malformed("read stream: semi-sync was not asked for"));
+        }
+        stream.first = Some(first);
         Ok(stream)
     }
 
@@ -73,6 +85,30 @@ impl EventStream {
     #[must_use]
     pub fn is_semi_sync(&self) -> bool {
         self.is_semi_sync
+    }
+
+    /// Says where the flagged event ends that was taken last: it may be acknowledged once
+    /// `transactions` whole transactions of this capture are durable.
+    ///
+    /// # Errors
+    /// `Internal` when the packet taken last was not flagged, `Corrupt` when the event is not
+    /// behind the flagged one before it.
+    pub fn note_flagged(&mut self, end: &BinlogPosition, transactions: u64) -> Result<()> {
+        self.gate.flagged(end, transactions)
+    }
+
+    /// Acknowledges, in one packet, every flagged event of this connection that is safe now that
+    /// `durable` whole transactions are; gives the position, `None` when nothing was due. The
+    /// stream goes on meanwhile.
+    ///
+    /// # Errors
+    /// `Unavailable` when the source does not take it.
+    pub async fn acknowledge(&mut self, durable: u64) -> Result<Option<BinlogPosition>> {
+        let Some(end) = self.gate.due(durable) else {
+            return Ok(None);
+        };
+        self.wire.send_apart(&ack::packet(&end)?).await?;
+        Ok(Some(end))
     }
 
     /// The next event. Cancel-safe.
@@ -124,6 +160,7 @@ impl EventStream {
             if wanted {
                 // The source starts a new sequence after each packet that it wants acknowledged.
                 self.wire.expect_sequence(1);
+                self.gate.received();
             }
             semi_sync_ack = Some(wanted);
         }

@@ -224,6 +224,16 @@ impl Wire {
         }
     }
 
+    /// Sends one packet of sequence 0 that is no part of the exchange: what is received goes on
+    /// in its own sequence. One write, so that over TLS it is one record: a source takes one
+    /// packet each time it wakes up.
+    pub(super) async fn send_apart(&mut self, payload: &[u8]) -> Result<()> {
+        let sequence = std::mem::take(&mut self.framer.sequence);
+        let sent = self.send(payload).await;
+        self.framer.sequence = sequence;
+        sent
+    }
+
     /// Begins an exchange: sends a command as packet 0.
     pub(super) async fn command(&mut self, payload: &[u8]) -> Result<()> {
         self.framer.sequence = 0;

@@ -7,7 +7,7 @@
 
 use super::backend::Backend;
 use crate::error::{Error, Result, Wrap};
-use crate::runtime::ids;
+use crate::runtime::{failpoint, ids};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -73,10 +73,16 @@ impl Backend for FileBackend {
     async fn create(&self, name: &str, bytes: Bytes) -> Result<bool> {
         self.run("create object", name, move |shared, path| {
             let temporary = shared.write_temporary(path, &bytes)?;
+            failpoint::place("file.written");
             let linked = fs::hard_link(&temporary, path);
+            failpoint::place("file.linked");
             discard(&temporary);
             match linked {
-                Ok(()) => sync_parent(path).map(|()| true),
+                Ok(()) => {
+                    sync_parent(path)?;
+                    failpoint::place("file.synced");
+                    Ok(true)
+                }
                 Err(error) if error.kind() == Io::AlreadyExists => {
                     // Whoever made it may have died before its directory was durable, and its
                     // bytes may turn out to be ours.

@@ -217,7 +217,7 @@ const MARIADB: &[(&str, &str)] = &[
     ),
     (
         "ALTER TABLE cp CONVERT PARTITION q TO TABLE cq",
-        "alter shop.cp; moves shop.cp shop.cq",
+        "alter shop.cp; create shop.cq; moves shop.cp shop.cq",
     ),
     (
         "DROP TABLE cq /*M!100100 , cp */",

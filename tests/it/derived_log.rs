@@ -23,7 +23,7 @@ fn entries(setup: &Setup, more: &[&str]) -> Vec<Value> {
     args.extend(more);
     let log = cli::run(&args);
     let lines = log.success().stdout();
-    let parsed = lines.lines().map(|line| serde_json::from_str(line));
+    let parsed = lines.lines().map(serde_json::from_str);
     parsed.map(|entry| entry.expect("JSON")).collect()
 }
 

@@ -22,7 +22,10 @@ async fn connect(server: &TestServer, user: &str, password: &str) -> SqlClient {
 async fn source_as(server: &TestServer, user: &str, password: &str, ahead_us: i64) -> Report {
     let mut client = connect(server, user, password).await;
     let clock = tidelog::runtime::Clock::system();
-    let needs = SourceNeeds { snapshot: true };
+    let needs = SourceNeeds {
+        snapshot: true,
+        semi_sync: false,
+    };
     let now_us = || clock.now_us() + ahead_us;
     let report = check_source(&mut client, "here", needs, now_us).await;
     let report = report.unwrap_or_else(|e| panic!("{}", e.report()));

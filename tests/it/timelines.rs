@@ -163,6 +163,57 @@ async fn fault_27_a_failover_to_a_replica_goes_on_by_gtid() {
     }
 }
 
+/// The former server's last transactions are in the spool only when another takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_27_a_failover_seals_what_the_spool_holds_of_the_former_server() {
+    for flavor in FLAVORS {
+        let options: &[&str] = match flavor {
+            Flavor::MySql => &[],
+            Flavor::MariaDb => &["--log-slave-updates"],
+        };
+        let setup = Setup::new(flavor, options).await;
+        let mut replica = replicate(&setup, flavor).await;
+        let mut primary = setup.source.conn().await;
+        exec_all(&mut primary, &TABLE).await;
+        insert(&mut primary, 0..3).await;
+        setup.base().await;
+        exec_all(&mut primary, &["FLUSH BINARY LOGS", "FLUSH BINARY LOGS"]).await;
+        insert(&mut primary, 3..6).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = folder.path().display().to_string();
+        let run = |server: &TestServer, failpoint: &str| {
+            let (url, repo) = (server.account_url(), setup.repo.as_str());
+            let args = ["capture", "--once", "--source", &url, "--repo", repo];
+            let more = ["--durability", "spool", "--spool-dir", &spool];
+            let environment = [("TIDELOG_FAILPOINT", failpoint)];
+            cli::run_with(&[&args[..], &more[..]].concat(), &environment)
+        };
+        assert!(!run(&setup.source, "seal.encoded:2").ok());
+        let in_spool = || {
+            let entries = std::fs::read_dir(folder.path()).expect("a spool");
+            let paths = entries.map(|entry| entry.expect("an entry").path());
+            let files = paths.filter(|path| path.extension().is_some_and(|e| e == "binlog"));
+            files.count()
+        };
+        assert!(in_spool() > 0);
+        insert(&mut primary, 6..8).await;
+        stop_replica_at(&mut replica, flavor, 8).await;
+        insert(&mut replica, 8..10).await;
+
+        fork(&setup, &setup.target, &["--spool-dir", &spool])
+            .refused(2, &["spool_dir=", "capture --finish"]);
+        run(&setup.target, "").success();
+        assert_eq!(in_spool(), 0);
+        let status = status(&setup);
+        let timelines = status["timelines"].as_array().expect("timelines");
+        assert_eq!(timelines.len(), 1, "{status}");
+        let sources = timelines[0]["sources"].as_array().expect("sources");
+        assert_eq!(sources.len(), 2, "{status}");
+        let (last, newest) = (seq_last(&setup), state(&setup.target).await);
+        restores(&setup, &setup.source, &["--to-seq", &last], &newest).await;
+    }
+}
+
 /// A replica that lacks what was there before the log began shares nothing to fork from.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_28_a_replica_behind_the_whole_log_is_refused() {

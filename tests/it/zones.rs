@@ -284,33 +284,3 @@ async fn local_times_in_rows_without_a_key_are_refused() {
         };
     }
 }
-
-/// A stored column that was computed in another zone than the default one: MariaDB 10.11 keeps what
-/// was logged; the others compute it again, and the restore says so instead of keeping another value.
-#[tokio::test(flavor = "multi_thread")]
-async fn stored_local_times_of_other_sessions_are_exact_or_refused() {
-    for flavor in FLAVORS {
-        let setup = Zone::Utc.setup(flavor).await;
-        let mut conn = setup.source.conn().await;
-        exec_all(
-            &mut conn,
-            &[
-                "CREATE DATABASE d",
-                "CREATE TABLE d.s (id INT PRIMARY KEY, ts TIMESTAMP NULL, h INT AS (HOUR(ts)) STORED)",
-                "INSERT INTO d.s (id, ts) VALUES (1, FROM_UNIXTIME(1792888200))",
-            ],
-        )
-        .await;
-        setup.base().await;
-        let insert = "INSERT INTO d.s (id, ts) VALUES (2, FROM_UNIXTIME(1792888200))";
-        exec_all(&mut conn, &["SET time_zone = '+05:30'", insert]).await;
-        setup.capture();
-        let restored = setup.restore(&["--latest"]);
-        if flavor == Flavor::MySql || logs_no_local_times(&setup) {
-            restored.refused(1, &["d.s", "stored generated column"]);
-        } else {
-            restored.success();
-            setup.compare(&["d"], "stored columns").await;
-        }
-    }
-}

@@ -39,7 +39,7 @@ fn source(flavor: Flavor, server: u32, executed: &str, state: &str, purged: &str
         executed: set(flavor, executed),
         last_gtids: state.map(|g| g.parse().expect("a gtid")).collect(),
         purged: set(flavor, purged),
-        files: [5, 6, 7].map(file).to_vec(),
+        files: Some([5, 6, 7].map(file).to_vec()),
     }
 }
 

@@ -3,9 +3,10 @@
 use super::{Capture, Ended};
 use crate::error::{Error, Result};
 use crate::log::batch::Batch;
-use crate::log::commit::Committer;
+use crate::log::commit::{Committer, Sealing};
 use crate::log::resume::sealing;
 use crate::log::run::{CaptureControl, CaptureEnd};
+use crate::log::waits::Waits;
 use crate::manifest::MarkKind;
 use crate::runtime::Stopwatch;
 use crate::source::{Endpoint, SqlClient, SqlSession, read_catalogue};
@@ -20,7 +21,7 @@ impl Capture {
         control: &CaptureControl,
     ) -> Result<(), Ended> {
         self.batch_age = Stopwatch::start();
-        if self.batch.in_transaction() {
+        if self.batch.in_transaction() || self.sealing.is_some() {
             self.seal_due = true;
             return Ok(());
         }
@@ -36,10 +37,12 @@ impl Capture {
         self.seal(control).await
     }
 
-    /// Seals a batch that reached its limits.
+    /// Seals a batch that reached its limits, unless the one before is still being committed: while
+    /// a store is away what comes in goes on becoming durable and being acknowledged.
     pub(super) async fn seal_when_full(&mut self, control: &CaptureControl) -> Result<(), Ended> {
-        let due = self.seal_due && !self.batch.in_transaction();
-        if due || self.is_full() {
+        let due = self.seal_due || self.durability.is_full();
+        let due = (due && !self.batch.in_transaction()) || self.is_full();
+        if due && self.sealing.is_none() {
             self.seal(control).await
         } else {
             Ok(())
@@ -62,12 +65,12 @@ impl Capture {
 
     /// Hands the batch to the committer and starts the next one. Waits for the commit before it:
     /// one is in flight at most.
-    pub(super) async fn seal(&mut self, control: &CaptureControl) -> Result<(), Ended> {
+    pub(in crate::log) async fn seal(&mut self, control: &CaptureControl) -> Result<(), Ended> {
         self.settle(control).await.map_err(Ended::Commit)?;
-        self.start_commit().map_err(Ended::Commit)
+        self.start_commit().await.map_err(Ended::Commit)
     }
 
-    fn start_commit(&mut self) -> Result<()> {
+    async fn start_commit(&mut self) -> Result<()> {
         self.seal_due = false;
         let now_us = self.clock.now_us();
         if let Some(covered_through_us) = self
@@ -77,12 +80,21 @@ impl Capture {
             self.batch
                 .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
         }
+        let unprotected = self.waits.as_mut().map(Waits::take).unwrap_or_default();
+        if self.batch.is_empty() && !unprotected.is_empty() {
+            // An entry to hold them.
+            let covered_through_us = self.covered_through_us.unwrap_or(0);
+            self.batch
+                .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
+        }
         if self.batch.is_empty() && !self.catalogue.has_pending() {
             return Ok(());
         }
         let Some(mut committer) = self.committer.take() else {
             return Err(Error::internal("seal batch while another is committed"));
         };
+        self.hand_over()?;
+        self.sealed = Some(self.durability.seal().await?);
         self.gtids_received.union(&self.batch.gtids_added)?;
         let ddl_seen = self.batch.ddl_seen;
         let file_events = std::mem::take(&mut self.batch.file_events);
@@ -102,6 +114,10 @@ impl Capture {
             self.covered_through_us,
             now_us,
         )?;
+        let sealing = Sealing {
+            unprotected,
+            ..sealing
+        };
         let seq_first = sealing.batch.seq_next();
         let xa = sealing.batch.xa.next(seq_first);
         self.batch = Batch::new(seq_first, self.identity.flavor, position, xa);
@@ -117,7 +133,7 @@ impl Capture {
     }
 
     /// Waits for the commit in flight, if there is one.
-    async fn settle(&mut self, control: &CaptureControl) -> Result<()> {
+    pub(in crate::log) async fn settle(&mut self, control: &CaptureControl) -> Result<()> {
         if self.sealing.is_none() {
             return Ok(());
         }
@@ -133,6 +149,9 @@ impl Capture {
     ) -> Result<()> {
         self.sealing = None;
         let committer = committed?;
+        if let Some(sealed) = self.sealed.take() {
+            self.durability.committed(sealed)?;
+        }
         self.progress.seq_committed = Some(committer.head.seq_last);
         self.progress.position_committed = Some(committer.head.position.clone());
         self.progress.position_received = Some(self.batch.position.clone());
@@ -159,6 +178,9 @@ impl Capture {
     /// committed first.
     pub(super) async fn broken(&mut self, error: Error, control: &CaptureControl) -> Ended {
         self.batch.abandon();
+        if let Err(spool) = self.hand_over() {
+            return Ended::Commit(spool);
+        }
         if !error.kind().is_retryable()
             && let Err(Ended::Commit(commit)) = self.drain(control).await
         {

@@ -223,6 +223,16 @@ impl Repository {
         }
     }
 
+    /// Whether nobody has claimed an epoch after this one: they are claimed one by one.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn is_newest_epoch(&self, timeline: u32, epoch: u64) -> Result<bool> {
+        let epoch = epoch + 1;
+        let name = ObjectName::Writer { timeline, epoch }.to_string();
+        Ok(self.store.get(&name).await?.is_none())
+    }
+
     /// The newest claimed epoch of a timeline; 0 when there is none.
     async fn newest_epoch(&self, timeline: u32) -> Result<u64> {
         let prefix = ObjectName::writers_prefix(timeline);

@@ -85,6 +85,7 @@ impl Writer {
             xa_decided: Vec::new(),
             undone: Vec::new(),
             undone_rows: Vec::new(),
+            unprotected: Vec::new(),
             catalog: None,
             ..segment()
         }

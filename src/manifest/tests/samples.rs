@@ -3,7 +3,7 @@
 use crate::manifest::*;
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::schema::{
-    Column, Generated, KeyPart, StoredType, TableId, TableName, TableShape, TableVersion, wire,
+    Column, Generated, KeyPart, TableId, TableName, TableShape, TableVersion, wire,
 };
 use crate::storage::{BaseFile, BaseId, ObjectName, SegmentFile, SegmentFolder};
 use std::sync::Arc;
@@ -53,20 +53,9 @@ pub(crate) fn writer() -> WriterEpoch {
 
 pub(crate) fn column(name: &str, wire_type: u8) -> Column {
     Column {
-        name: name.into(),
-        field_id: 0,
-        wire_type,
-        metadata: 0,
         nullable: false,
         unsigned: true,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
-        stored: StoredType::Binary,
+        ..Column::plain(name, wire_type, 0)
     }
 }
 
@@ -239,6 +228,7 @@ pub(crate) fn segment() -> SegmentManifest {
         xa_decided: Vec::new(),
         undone: Vec::new(),
         undone_rows: Vec::new(),
+        unprotected: Vec::new(),
         catalog: Some(reference(ObjectName::Catalog {
             timeline: 1,
             seq: Seq(9),

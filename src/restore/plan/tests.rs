@@ -148,6 +148,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         xa_decided: Vec::new(),
         undone: Vec::new(),
         undone_rows: Vec::new(),
+        unprotected: Vec::new(),
         catalog: None,
         computed: Vec::new(),
         requires: Vec::new(),

@@ -5,6 +5,9 @@
 //! planned ([`PlannedStatement`]: the commands for the target, and the tables whose rows must be
 //! there before) -> run ([`run`], in the session it was logged with: [`session`]).
 
+mod carried;
+mod columns;
+mod execute;
 pub(super) mod model;
 pub(super) mod run;
 mod session;

@@ -1,22 +1,23 @@
 //! Carries statements out on the target, with the rows they read in place before each.
 
 use super::PlannedStatement;
-use super::session::{self, Surroundings};
-use crate::error::{Error, ErrorKind, Result};
-use crate::position::Flavor;
+use super::columns::SpecialColumns;
+use super::execute::{collations, disable, execute};
+use super::session::Surroundings;
+use crate::error::{Error, Result};
 use crate::restore::cascade::TableCascades;
 use crate::restore::data::{Counter, Work, Writer, Written, write_all};
 use crate::restore::found::found_rows;
 use crate::restore::plan::RestorePlan;
 use crate::restore::progress::TableProgress;
+use crate::restore::recomputed::{require_recomputing, stored_columns};
 use crate::restore::rows::Fold;
+use crate::restore::sums::Sums;
 use crate::restore::table::{Epoch, PlannedTable, has_shape_of};
 use crate::restore::verify::{Expected, Holding, Reader};
-use crate::schema::{Generated, TableId, TableName, TableVersion};
-use crate::segment::Fingerprint;
-use crate::source::{SqlClient, sql_error};
-use mysql_async::prelude::Queryable;
-use std::collections::BTreeMap;
+use crate::schema::{TableId, TableName, TableVersion};
+use crate::source::SqlClient;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything a replay needs, and what it has learnt of the target's tables.
@@ -53,7 +54,14 @@ impl Replay<'_> {
         }
         for statement in &self.plan.statements {
             self.load(&statement.loads).await?;
-            self.execute(&mut session, statement, &collations).await?;
+            self.refuse_to_carry(statement)?;
+            let around = Surroundings {
+                flavor: self.plan.flavor,
+                source: &self.plan.source,
+                zones: self.writer.target.zones(),
+                collations: &collations,
+            };
+            execute(&mut session, statement, around).await?;
             for event in &statement.events {
                 disable(&mut session, event, notes).await?;
             }
@@ -80,17 +88,19 @@ impl Replay<'_> {
         let (mut places, mut wanted) = (Vec::new(), Vec::new());
         for (place, table) in self.plan.tables.iter().enumerate() {
             let progress = done.get(&table.table_id);
-            let Some(fingerprint) = progress.and_then(|p| p.before) else {
+            let Some((sums, recomputed)) = progress.and_then(|p| Some((p.before?, p.recomputed)))
+            else {
                 continue;
             };
-            places.push((place, fingerprint));
+            places.push((place, sums, recomputed));
             wanted.push(table.name.clone());
         }
         let shapes = self.reader.shapes(&wanted).await?;
-        for ((place, fingerprint), version) in places.into_iter().zip(shapes) {
+        for ((place, sums, recomputed), version) in places.into_iter().zip(shapes) {
             let holding = Holding {
                 version,
-                fingerprint,
+                sums,
+                recomputed,
             };
             self.holdings.insert(place, holding);
         }
@@ -112,16 +122,16 @@ impl Replay<'_> {
                     Some(holding) => Some(named(&holding.version, &table.name)),
                     None => logged.cloned(),
                 };
-                let held = holding.map(|holding| holding.fingerprint);
+                let held = holding.map(|holding| holding.sums);
                 Expected {
                     name: table.name.clone(),
                     version,
-                    fingerprint: written
+                    sums: written
                         .get(&table.table_id)
-                        .map(|written| written.fingerprint)
+                        .map(|written| written.sums)
                         .or(held)
                         .unwrap_or_default(),
-                    only_given: table.lacks_cells(),
+                    only_given: self.only_given(place),
                 }
             })
             .collect()
@@ -136,7 +146,7 @@ impl Replay<'_> {
         &self,
         done: &BTreeMap<TableId, TableProgress>,
     ) -> Result<Vec<Work>> {
-        let columns = self.columns().await?;
+        let columns = SpecialColumns::read(&self.writer.target).await?;
         let mut all = Vec::new();
         for (place, table) in self.plan.tables.iter().enumerate() {
             let Some(epoch) = table.epochs.last().filter(|e| e.load_at.is_none()) else {
@@ -176,7 +186,6 @@ impl Replay<'_> {
             return Err(other_shape(&version, logged));
         }
         let version = columns.with_generated(version);
-        let before = holding.map(|holding| holding.fingerprint);
         let cascades = self.plan.cascades.get(&(table.table_id.clone(), number));
         let fold = cascades.map(|cascades| Arc::clone(cascades) as Arc<dyn Fold>);
         Ok(Some(Work {
@@ -185,10 +194,8 @@ impl Replay<'_> {
             table: Arc::new(table.clone()),
             epoch: epoch.clone(),
             version,
-            progress: TableProgress {
-                before,
-                ..TableProgress::default()
-            },
+            progress: holding.map(Holding::progress).unwrap_or_default(),
+            only_given: self.only_given(place),
             counter: columns.counters.get(&epoch.name).map(|column| Counter {
                 column: column.clone(),
                 next: self.next_id(place, table),
@@ -237,10 +244,8 @@ impl Replay<'_> {
             fold: Some(Arc::new(cascades.of_version(&version)?)),
             found: Some(found),
             version,
-            progress: TableProgress {
-                before: Some(holding.fingerprint),
-                ..TableProgress::default()
-            },
+            progress: holding.progress(),
+            only_given: self.only_given(place),
             counter: columns.counters.get(&epoch.name).map(|column| Counter {
                 column: column.clone(),
                 next: self.next_id(place, table),
@@ -248,9 +253,22 @@ impl Replay<'_> {
         })
     }
 
-    fn lacks_cells(&self, place: usize) -> bool {
+    /// Whether what the target computes of a table is not what the log has.
+    fn only_given(&self, place: usize) -> bool {
         let table = self.plan.tables.get(place);
-        table.is_some_and(PlannedTable::lacks_cells)
+        self.is_recomputed(place) || table.is_some_and(PlannedTable::lacks_cells)
+    }
+
+    fn is_recomputed(&self, place: usize) -> bool {
+        let holding = self.holdings.get(&place);
+        holding.is_some_and(|holding| holding.recomputed)
+    }
+
+    /// Tables in which stored columns were computed anew before a statement.
+    pub(in crate::restore) fn recomputed(&self) -> BTreeSet<TableName> {
+        let tables = self.plan.tables.iter().enumerate();
+        let recomputed = tables.filter(|(place, _)| self.is_recomputed(*place));
+        recomputed.map(|(_, table)| table.name.clone()).collect()
     }
 
     fn next_id(&self, place: usize, table: &PlannedTable) -> u64 {
@@ -272,7 +290,7 @@ impl Replay<'_> {
         if tables.is_empty() {
             return Ok(());
         }
-        let counters = self.columns().await?.counters;
+        let counters = SpecialColumns::read(&self.writer.target).await?.counters;
         for (name, next) in tables {
             if counters.contains_key(name) {
                 let name = name.quoted();
@@ -288,7 +306,7 @@ impl Replay<'_> {
         if loads.is_empty() {
             return Ok(());
         }
-        let columns = self.columns().await?;
+        let columns = SpecialColumns::read(&self.writer.target).await?;
         let mut works = Vec::new();
         let mut places = BTreeMap::new();
         for &(place, number) in loads {
@@ -308,9 +326,8 @@ impl Replay<'_> {
             }
         }
         let written = Box::pin(write_all(self.writer, works, self.jobs, false)).await?;
-        let mut expected = Vec::new();
+        let (mut expected, mut of) = (Vec::new(), Vec::new());
         for (id, written) in written {
-            let fingerprint = written.fingerprint;
             let Some((place, version)) = places.remove(&id) else {
                 continue;
             };
@@ -318,16 +335,68 @@ impl Replay<'_> {
             expected.push(Expected {
                 name: version.name.clone(),
                 version: Some(Arc::clone(&version)),
-                fingerprint,
-                only_given: self.lacks_cells(place),
+                sums: written.sums,
+                only_given: self.only_given(place),
             });
+            of.push(place);
             let holding = Holding {
                 version,
-                fingerprint,
+                sums: written.sums,
+                recomputed: self.is_recomputed(place),
             };
             self.holdings.insert(place, holding);
         }
-        self.reader.verify(expected).await
+        let compared = self.reader.verify(&expected).await?;
+        for place in compared.computed.iter().filter_map(|index| of.get(*index)) {
+            self.go_on_without_computed(*place).await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with what the target made of a table's stored columns, where all others are equal.
+    ///
+    /// # Errors
+    /// As [`require_recomputing`].
+    async fn go_on_without_computed(&mut self, place: usize) -> Result<()> {
+        let Some(holding) = self.holdings.get_mut(&place) else {
+            return Ok(());
+        };
+        let (name, target) = (&holding.version.name, &self.writer.target);
+        let mut client = target.connect().await?;
+        require_recomputing(&mut client, (target, &self.writer.clock), name).await?;
+        client.close().await;
+        holding.sums = holding.sums.given_alone();
+        holding.recomputed = true;
+        Ok(())
+    }
+
+    /// Refuses a statement that may make something else of cells that the target computed
+    /// otherwise than the source.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible), with the table and its columns.
+    fn refuse_to_carry(&self, statement: &PlannedStatement) -> Result<()> {
+        for place in statement.touched() {
+            let holding = self.holdings.get(&place).filter(|h| h.recomputed);
+            let Some(Holding { version, .. }) =
+                holding.filter(|h| !statement.leaves_computed_apart(place, &h.version))
+            else {
+                continue;
+            };
+            return Err(statement.ddl.name(
+                Error::incompatible(
+                    "replay ddl: the statement may carry on what the target computed otherwise",
+                )
+                .field("table", &version.name)
+                .field("columns", stored_columns(version).join(", "))
+                .hint(
+                    "the target computed stored generated columns in another time zone, sql_mode \
+                     or lc_time_names than sessions of the source: restore to a moment before \
+                     that Seq, or from a base after it",
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// Reads the tables whose rows a statement may have changed: what the target made of them is
@@ -344,101 +413,16 @@ impl Replay<'_> {
             wanted.push(Expected {
                 name: name.clone(),
                 version: None,
-                fingerprint: Fingerprint::default(),
-                only_given: self.lacks_cells(*place),
+                sums: Sums::default(),
+                only_given: self.only_given(*place),
             });
         }
         let found = self.reader.read(&wanted).await?;
-        self.holdings.extend(places.into_iter().zip(found));
-        Ok(())
-    }
-
-    async fn execute(
-        &self,
-        session: &mut SqlClient,
-        statement: &PlannedStatement,
-        collations: &BTreeMap<u16, (String, String)>,
-    ) -> Result<()> {
-        let around = Surroundings {
-            flavor: self.plan.flavor,
-            source: &self.plan.source,
-            zones: self.writer.target.zones(),
-            collations,
-        };
-        session.exec("SET NAMES utf8mb4").await?;
-        for set in session::statements(&statement.ddl, around)? {
-            match session.exec(&set.sql).await {
-                Err(error) if !set.optional || error.kind() == ErrorKind::Unavailable => {
-                    return Err(refused(statement, error));
-                }
-                _ => {}
-            }
-        }
-        for command in &statement.commands {
-            if !command.is_logged {
-                session.exec("SET NAMES utf8mb4").await?;
-            }
-            let mut done = send(session, &command.text).await;
-            if let Err(error) = &done
-                && error.kind() != ErrorKind::Unavailable
-                && command.is_logged
-                && let Some(relaxed) = statement.ddl.relaxed(around.flavor)
-            {
-                done = send(session, &relaxed).await;
-            }
-            done.map_err(|e| refused(statement, e))?;
+        for (place, mut holding) in places.into_iter().zip(found) {
+            holding.recomputed = self.is_recomputed(place);
+            self.holdings.insert(place, holding);
         }
         Ok(())
-    }
-
-    /// What the target has besides ordinary columns.
-    async fn columns(&self) -> Result<SpecialColumns> {
-        let mut client = self.writer.target.connect().await?;
-        let sql = "SELECT table_schema, table_name, column_name, extra FROM \
-                   information_schema.columns WHERE extra LIKE '%auto_increment%' \
-                   OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
-                   AND generation_expression NOT IN ('ROW START', 'ROW END')";
-        let rows = client.query_rows(sql).await?;
-        client.close().await;
-        let text = SqlClient::text;
-        let mut found = SpecialColumns::default();
-        for row in &rows {
-            let [db, table, column, extra] = row.as_slice() else {
-                continue;
-            };
-            let (table, column) = (TableName::new(text(db), text(table)), text(column));
-            let extra = text(extra);
-            let generated = match extra.contains("VIRTUAL") {
-                true => Generated::Virtual,
-                false => Generated::Stored,
-            };
-            match extra.contains("auto_increment") {
-                true => drop(found.counters.insert(table, column)),
-                false => drop(found.generated.insert((table, column), generated)),
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Columns of the target that no row image tells apart from others.
-#[derive(Debug, Default)]
-struct SpecialColumns {
-    /// AUTO_INCREMENT columns by table.
-    counters: BTreeMap<TableName, String>,
-    /// Generated columns.
-    generated: BTreeMap<(TableName, String), Generated>,
-}
-
-impl SpecialColumns {
-    /// A version that stands on the target, with what is generated there.
-    fn with_generated(&self, version: Arc<TableVersion>) -> Arc<TableVersion> {
-        let mut version = TableVersion::clone(&version);
-        for column in &mut version.columns {
-            let name = (version.name.clone(), column.name.clone());
-            column.generated = self.generated.get(&name).copied();
-        }
-        Arc::new(version)
     }
 }
 
@@ -450,25 +434,6 @@ fn named(version: &Arc<TableVersion>, name: &TableName) -> Arc<TableVersion> {
     let mut renamed = TableVersion::clone(version);
     renamed.name = name.clone();
     Arc::new(renamed)
-}
-
-async fn send(session: &mut SqlClient, text: &[u8]) -> Result<()> {
-    let done = session.conn().query_drop(text).await;
-    done.map_err(|e| sql_error("replay ddl", e))
-}
-
-fn refused(statement: &PlannedStatement, error: Error) -> Error {
-    if error.kind() == ErrorKind::Unavailable {
-        return error;
-    }
-    statement.ddl.name(
-        Error::incompatible("replay ddl: the target refuses what the source ran")
-            .source(error)
-            .hint(
-                "restore to a server of the source's version and settings; put right what the \
-                 cause names, then restore with --resume",
-            ),
-    )
 }
 
 fn other_shape(found: &TableVersion, logged: &TableVersion) -> Error {
@@ -486,44 +451,4 @@ fn other_shape(found: &TableVersion, logged: &TableVersion) -> Error {
         Some(column) => error.field("column", column),
         None => error,
     }
-}
-
-/// Collations of the server by id: their names and their character sets.
-async fn collations(session: &mut SqlClient) -> Result<BTreeMap<u16, (String, String)>> {
-    let sql = match session.flavor() {
-        Flavor::MySql => return Ok(BTreeMap::new()),
-        Flavor::MariaDb => {
-            "SELECT id, full_collation_name, character_set_name FROM \
-             information_schema.collation_character_set_applicability"
-        }
-    };
-    let rows = match session.query_rows(sql).await {
-        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-        // Servers before 10.10 know neither these columns nor what they are needed for.
-        answer => answer.unwrap_or_default(),
-    };
-    let text = SqlClient::text;
-    let named = rows.iter().filter_map(|row| match row.as_slice() {
-        [id, name, charset] => Some((text(id).parse().ok()?, (text(name), text(charset)))),
-        _ => None,
-    });
-    Ok(named.collect())
-}
-
-async fn disable(
-    session: &mut SqlClient,
-    event: &TableName,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    session.exec("SET NAMES utf8mb4").await?;
-    let name = event.quoted();
-    match session.exec(&format!("ALTER EVENT {name} DISABLE")).await {
-        Ok(()) => notes.push(format!(
-            "event {name} is restored disabled: ALTER EVENT {name} ENABLE"
-        )),
-        // An event that had run for the last time is gone.
-        Err(error) if error.get("code") == Some("1539") => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
 }

@@ -17,20 +17,9 @@ use proptest::prelude::*;
 
 pub(in crate::restore) fn column(name: &str, field_id: i32) -> Column {
     let mut column = Column {
-        name: name.into(),
         field_id,
-        wire_type: wire::LONG,
-        metadata: 0,
-        nullable: true,
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
         stored: StoredType::Int32,
+        ..Column::plain(name, wire::LONG, 0)
     };
     column.stored = column.default_storage(Flavor::MySql);
     column

@@ -4,7 +4,7 @@ use super::{FileKind, FileOptions, METADATA_KEY, RowOrder, TINY_ROWS};
 use crate::error::{Error, Result, Wrap};
 use crate::schema::{Column, wire};
 use crate::segment::plan::field_id;
-use crate::segment::{BatchView, ChangeRow, FileIdentity, Scratch, TablePlan, Value, system};
+use crate::segment::{BatchView, FileIdentity, Scratch, TablePlan, Value, system};
 use arrow_array::RecordBatch;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
@@ -106,13 +106,16 @@ fn dictionaries(
             builder = builder.set_column_dictionary_enabled(path(name), true);
         }
         // Transactions of many rows repeat these; for single rows plain numbers are smaller.
-        let numbers: [(&str, fn(&ChangeRow) -> i64); 3] = [
-            (system::SEQ, |change| change.seq.0),
-            (system::ROW, |change| change.row),
-            (system::COMMIT_TIME, |change| change.commit_time_us),
-        ];
-        for (name, number) in numbers {
-            let number = |view: &BatchView<'_>, row| Ok(Some(number(&view.change(row)?) as u64));
+        for name in [system::SEQ, system::ROW, system::COMMIT_TIME] {
+            let number = |view: &BatchView<'_>, row| {
+                let change = view.change(row)?;
+                let number = match name {
+                    system::SEQ => change.seq.0,
+                    system::ROW => change.row,
+                    _ => change.commit_time_us,
+                };
+                Ok(Some(number as u64))
+            };
             if repeats(plan, sample, number)? {
                 builder = builder.set_column_dictionary_enabled(path(name), true);
             }

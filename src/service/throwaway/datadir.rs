@@ -87,8 +87,11 @@ fn initialise(package: &Package, datadir: &Path, options: &[String]) -> Result<(
             command
         }
     };
+    // Any MariaDB server that starts removes temporary tables from its folder for them.
+    let tmpdir = tempfile::tempdir().wrap(|| Error::unavailable("make a temporary folder"))?;
     command
         .arg(format!("--datadir={}", datadir.display()))
+        .arg(format!("--tmpdir={}", tmpdir.path().display()))
         .args(options);
     if super::is_root(datadir.parent().unwrap_or(datadir)) {
         command.arg("--user=root");

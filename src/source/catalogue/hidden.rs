@@ -4,7 +4,7 @@ use super::columns::ColumnRow;
 use super::keys::Index;
 use super::position_of;
 use crate::error::{Error, Result};
-use crate::schema::{Column, KeyPart, StoredType, wire};
+use crate::schema::{Column, KeyPart, wire};
 
 /// Name of the first period column where the table's definition gives none.
 const ROW_START: &str = "row_start";
@@ -53,19 +53,7 @@ pub(super) fn row_end(columns: &[Column]) -> Result<KeyPart> {
 
 fn hidden(name: &str, wire_type: u8, nullable: bool) -> Column {
     Column {
-        name: name.to_owned(),
-        field_id: 0,
-        wire_type,
-        metadata: 0,
         nullable,
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
-        declared: None,
-        stored: StoredType::Binary,
+        ..Column::plain(name, wire_type, 0)
     }
 }

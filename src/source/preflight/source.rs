@@ -5,7 +5,8 @@ use super::tables::text;
 use super::{Severity, SourceNeeds};
 use crate::error::{ErrorKind, Result};
 use crate::position::Flavor;
-use crate::source::SqlClient;
+use crate::source::position::commits_wait;
+use crate::source::{SemiSyncState, SqlClient};
 
 /// Below this, a weekend is enough for the source to delete what was not read yet.
 const RETENTION_MIN_SECONDS: f64 = 24.0 * 3600.0;
@@ -158,12 +159,19 @@ fn retention(server: &Server, lines: &mut Lines) {
     );
 }
 
-/// Filters of what is logged at all.
+/// Filters of what is logged at all. The server shows them with its binlog position, for which
+/// MariaDB takes a lock that a commit holds while it waits for a semi-sync acknowledgement: nothing
+/// is asked that would wait for ourselves.
 pub(super) async fn binlog_filters(
     client: &mut SqlClient,
     server: &Server,
     lines: &mut Lines,
 ) -> Result<()> {
+    if server.flavor == Flavor::MariaDb && commits_wait(client).await? {
+        let found = "not seen: commits are waiting for an acknowledgement";
+        lines.add(Severity::Info, "binlog_do_db", found, "empty", None);
+        return Ok(());
+    }
     let statement = match (server.flavor, server.release()) {
         (Flavor::MySql, Some(release)) if release >= (8, 2) => "SHOW BINARY LOG STATUS",
         _ => "SHOW MASTER STATUS",
@@ -255,6 +263,43 @@ pub(super) fn durability(server: &Server, lines: &mut Lines) {
         let fix = server.set(name, "1");
         setting(server, lines, Severity::Warn, name, "1", fix);
     }
+}
+
+/// Whether a client's COMMIT can be made to wait until it is safe here, and what gets around it.
+pub(super) async fn semi_sync(
+    client: &mut SqlClient,
+    needs: SourceNeeds,
+    lines: &mut Lines,
+) -> Result<()> {
+    let state = SemiSyncState::read(client).await?;
+    let obstacles = state.obstacles();
+    if obstacles.is_empty() {
+        let clients = state.clients;
+        let found = match state.is_on {
+            true => format!("on, {clients} replicas"),
+            false => format!("enabled, not waiting now, {clients} replicas"),
+        };
+        lines.ok(
+            "semi_sync",
+            found,
+            "zero RPO: every commit waits for tidelog",
+        );
+    }
+    for obstacle in obstacles {
+        let severity = match (needs.semi_sync, obstacle.is_fatal) {
+            (true, true) => Severity::Blocker,
+            (false, true) => Severity::Info,
+            (_, false) => Severity::Warn,
+        };
+        let wanted = format!("{} (zero RPO)", obstacle.wanted);
+        let fix = Some(obstacle.fix);
+        lines.add(severity, &obstacle.name, obstacle.found, wanted, fix);
+        if !state.is_enabled {
+            // The rest counts once it is.
+            break;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn privileges(server: &Server, needs: SourceNeeds, lines: &mut Lines) {

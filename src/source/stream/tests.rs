@@ -10,6 +10,7 @@ fn options() -> ReplicaOptions {
     ReplicaOptions {
         heartbeat: Duration::from_millis(50),
         first_packet_timeout: Duration::from_millis(200),
+        semi_sync: true,
         ..ReplicaOptions::new(7, Uuid::nil())
     }
 }
@@ -18,6 +19,7 @@ fn options() -> ReplicaOptions {
 fn event(stamp: u8, len: usize) -> Vec<u8> {
     let mut event = vec![0; len];
     event[0] = stamp;
+    event[4] = ROTATE;
     event
 }
 
@@ -136,4 +138,81 @@ async fn a_silent_source_is_given_up() {
         (error.kind(), error.get("silence_ms")),
         (ErrorKind::Unavailable, Some("100"))
     );
+}
+
+/// Everything that was sent to the source so far.
+async fn sent(theirs: &mut DuplexStream) -> Vec<u8> {
+    let mut bytes = vec![0; 1024];
+    let read = tokio::io::AsyncReadExt::read(theirs, &mut bytes);
+    let count = tokio::time::timeout(Duration::from_millis(500), read).await;
+    bytes.truncate(count.expect("something was sent").expect("readable"));
+    bytes
+}
+
+fn at(offset: u64) -> BinlogPosition {
+    BinlogPosition::new("b.1", offset)
+}
+
+#[tokio::test]
+async fn acknowledgements_have_sequence_zero_and_do_not_disturb_what_is_received() {
+    let (stream, mut theirs) = begin(&[b"\0\xef\0", &event(0, 40)]).await;
+    let mut stream = stream.expect("a stream");
+    assert_eq!(sent(&mut theirs).await, b"\x04\0\0\0dump");
+    stream.next().await.expect("first");
+    for (sequence, transaction) in [(2, 1), (1, 2), (1, 3)] {
+        let flagged = event(transaction, 30);
+        send(&mut theirs, sequence, &[b"\0\xef\x01", &flagged]).await;
+        stream.next().await.expect("flagged");
+        let end = at(u64::from(transaction) * 100);
+        stream
+            .note_flagged(&end, u64::from(transaction))
+            .expect("in order");
+    }
+    // One acknowledgement for the two that are durable, while the third is not.
+    assert_eq!(stream.acknowledge(0).await.expect("nothing due"), None);
+    let acked = stream.acknowledge(2).await.expect("sent");
+    assert_eq!(acked, Some(at(200)));
+    assert_eq!(
+        sent(&mut theirs).await,
+        b"\x0c\0\0\0\xef\xc8\0\0\0\0\0\0\0b.1"
+    );
+    send(&mut theirs, 1, &[b"\0\xef\0", &event(9, 33)]).await;
+    assert_eq!(stream.next().await.expect("goes on").event.len(), 33);
+    send(&mut theirs, 2, &[b"\0\xef\0", &event(9, 34)]).await;
+    assert_eq!(stream.next().await.expect("goes on").event.len(), 34);
+    assert_eq!(stream.acknowledge(2).await.expect("nothing due"), None);
+    assert_eq!(
+        stream.acknowledge(u64::MAX).await.expect("sent"),
+        Some(at(300))
+    );
+}
+
+#[tokio::test]
+async fn a_packet_that_was_not_flagged_is_never_acknowledged() {
+    let (stream, mut theirs) = begin(&[b"\0\xef\0", &event(0, 40)]).await;
+    let mut stream = stream.expect("a stream");
+    send(&mut theirs, 2, &[b"\0\xef\0", &event(1, 30)]).await;
+    stream.next().await.expect("first");
+    stream.next().await.expect("not flagged");
+    let error = stream.note_flagged(&at(100), 1).expect_err("not asked for");
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert_eq!(
+        stream.acknowledge(u64::MAX).await.expect("nothing due"),
+        None
+    );
+}
+
+#[tokio::test]
+async fn the_header_is_known_from_the_first_packet_only() {
+    // A later packet without the header is broken, whatever its bytes look like.
+    let (stream, mut theirs) = begin(&[b"\0\xef\0", &event(0, 40)]).await;
+    let mut stream = stream.expect("a stream");
+    stream.next().await.expect("first");
+    send(&mut theirs, 2, &[b"\0", &event(0, 30)]).await;
+    stream.next().await.expect_err("no header");
+    // A first event that is no ROTATE of the dump thread cannot tell header from timestamp.
+    for first in [event(0xEF, 40), vec![0; 40]] {
+        let (stream, _theirs) = begin(&[b"\0", &first]).await;
+        stream.expect_err("not the start of a stream");
+    }
 }

@@ -1,6 +1,7 @@
 //! The `tidelog` binary as a user runs it.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tidelog::runtime::Deadline;
 
@@ -116,7 +117,32 @@ pub(crate) fn spawn_with(args: &[&str], environment: &[(&str, &str)]) -> Service
     Service(child.expect("start tidelog"))
 }
 
+/// As [`spawn`]; its log goes to a file.
+pub(crate) fn spawn_logged(args: &[&str], log: &Path) -> Service {
+    let mut command = command(args);
+    let log = std::fs::File::create(log).expect("create log");
+    let child = command.stdout(Stdio::null()).stderr(log).spawn();
+    Service(child.expect("start tidelog"))
+}
+
 impl Service {
+    /// Process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it has ended by itself, at most this long; `None` when it goes on.
+    pub(crate) fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Deadline::after(within);
+        while !deadline.has_passed() {
+            if let Some(status) = self.0.try_wait().expect("wait for tidelog") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
     /// SIGKILL.
     pub(crate) fn kill9(mut self) {
         self.0.kill().expect("SIGKILL tidelog");

@@ -5,20 +5,8 @@ use mysql_async::Value as V;
 
 fn column(wire_type: u8, metadata: u16) -> Column {
     Column {
-        name: "c".into(),
-        field_id: 0,
-        wire_type,
-        metadata,
-        nullable: true,
-        unsigned: false,
-        collation: None,
-        labels: Vec::new(),
-        geometry_type: None,
-        vector_dimension: None,
-        visible: true,
-        generated: None,
         declared: Some(String::new()),
-        stored: StoredType::Binary,
+        ..Column::plain("c", wire_type, metadata)
     }
 }
 

@@ -1,0 +1,6 @@
+//! Nothing that a client was told is lost: durable before acknowledged, killed at every step.
+
+mod crash;
+mod faults;
+mod harness;
+mod order;

@@ -1,0 +1,169 @@
+//! What happens before the acknowledgement, seen from the kernel.
+
+use super::harness::Scene;
+use crate::support::cli;
+use crate::support::sql::exec;
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tidelog::position::Flavor;
+use tidelog::runtime::Deadline;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spool_is_on_disk_before_the_acknowledgement_is_sent_on_mysql() {
+    synced_before_acknowledged(Flavor::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spool_is_on_disk_before_the_acknowledgement_is_sent_on_mariadb() {
+    synced_before_acknowledged(Flavor::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_tool_reads_the_spool() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let scene = Scene::new(flavor).await;
+        let capture = scene.capture(&[], "");
+        let mut conn = scene.source.conn().await;
+        exec(&mut conn, "INSERT INTO j.t VALUES (7, 1, 'one')").await;
+        exec(&mut conn, "FLUSH BINARY LOGS").await;
+        exec(&mut conn, "CREATE TABLE j.other (a INT)").await;
+        exec(&mut conn, "INSERT INTO j.t VALUES (7, 2, 'two')").await;
+        capture.kill9();
+        let files = scene.spool_files();
+        assert_eq!(
+            files.len(),
+            2,
+            "{flavor}: one a file of the source: {files:?}"
+        );
+        // One by one: MariaDB's tool wants a GTID list in the first file when a later one has it.
+        let mut text = String::new();
+        for file in &files {
+            let mut tool = Command::new(scene.source.mysqlbinlog());
+            tool.args(["--no-defaults", "-vv", "--verify-binlog-checksum"]);
+            let output = tool.arg(file).output().expect("run mysqlbinlog");
+            let problems = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{flavor}: {problems}");
+            text.push_str(&String::from_utf8_lossy(&output.stdout));
+        }
+        for wanted in [
+            "@3='one'",
+            "CREATE TABLE j.other",
+            "@3='two'",
+            "binlog.000002",
+        ] {
+            assert!(text.contains(wanted), "{flavor}: no {wanted} in {text}");
+        }
+        // And so does ours.
+        for (file, wanted) in files.iter().zip(["\"one\"", "\"two\""]) {
+            let inspected = cli::run(&["inspect", "--json", &file.display().to_string()]);
+            let changes = inspected.success().stdout();
+            assert!(changes.contains(wanted), "{flavor}: {changes}");
+        }
+    }
+}
+
+/// A system call of the trace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Call {
+    SpoolWrite,
+    SpoolSync,
+    Acknowledge,
+}
+
+async fn synced_before_acknowledged(flavor: Flavor) {
+    let scene = Scene::new(flavor).await;
+    let trace = scene.spool().with_extension("strace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-s", "24", "-x"]);
+    strace.args([
+        "-e",
+        "trace=write,writev,sendto,sendmsg,fsync,fdatasync",
+        "-o",
+    ]);
+    strace.arg(&trace).arg(env!("CARGO_BIN_EXE_tidelog"));
+    strace.args(scene.arguments(&[]));
+    let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut child = child.expect("run strace (scripts/setup-tools installs it)");
+    let mut conn = scene.source.conn().await;
+    for n in 0..20 {
+        // Returns only when it was acknowledged.
+        let insert = format!("INSERT INTO j.t VALUES (1, {n}, '')");
+        let done = tokio::time::timeout(Duration::from_secs(60), exec(&mut conn, insert)).await;
+        done.expect("the commit returns");
+    }
+    stop(&mut child);
+    let calls = calls(&std::fs::read_to_string(&trace).expect("a trace"));
+    let mut acknowledgements = 0;
+    let (mut is_dirty, mut is_fresh) = (false, false);
+    for call in &calls {
+        match call {
+            Call::SpoolWrite => (is_dirty, is_fresh) = (true, false),
+            Call::SpoolSync => (is_dirty, is_fresh) = (false, true),
+            Call::Acknowledge => {
+                acknowledgements += 1;
+                assert!(
+                    !is_dirty && is_fresh,
+                    "{flavor}: acknowledged before synced: {calls:?}"
+                );
+            }
+        }
+    }
+    // One client: no two of its commits share an acknowledgement.
+    assert!(
+        acknowledgements >= 20,
+        "{flavor}: {acknowledgements} in {calls:?}"
+    );
+}
+
+/// Ends the traced process (a child of strace) and strace with it.
+fn stop(child: &mut std::process::Child) {
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let traced = std::fs::read_to_string(children).expect("children of strace");
+    let kill = Command::new("kill")
+        .args(traced.split_whitespace())
+        .status();
+    assert!(kill.expect("run kill").success());
+    let deadline = Deadline::after(Duration::from_secs(60));
+    while child.try_wait().expect("wait for strace").is_none() {
+        assert!(!deadline.has_passed(), "tidelog goes on after SIGTERM");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Writes and acknowledgements where they begin, syncs where they end.
+fn calls(trace: &str) -> Vec<Call> {
+    // `pid call(fd<path>, "\x..`; a call that another thread interrupts comes as two lines.
+    let (mut calls, mut syncing) = (Vec::new(), BTreeSet::new());
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or_default();
+        let is_spool = call.contains("/spool/") && call.contains(".binlog>");
+        let is_sync = call.contains("fsync") || call.contains("fdatasync");
+        if is_sync && call.contains("<unfinished") {
+            if is_spool {
+                syncing.insert(thread);
+            }
+        } else if is_sync {
+            let has_resumed = call.contains("resumed>") && syncing.remove(thread);
+            if is_spool || has_resumed {
+                assert!(call.ends_with("= 0"), "{call}");
+                calls.push(Call::SpoolSync);
+            }
+        } else if is_acknowledgement(call) {
+            calls.push(Call::Acknowledge);
+        } else if is_spool && call.contains("write") {
+            calls.push(Call::SpoolWrite);
+        }
+    }
+    calls
+}
+
+/// Length, sequence 0, magic.
+fn is_acknowledgement(line: &str) -> bool {
+    let Some((head, bytes)) = line.split_once("\"\\x") else {
+        return false;
+    };
+    let is_socket = head.contains("socket:") || head.contains("TCP");
+    let bytes: Vec<&str> = bytes.split("\\x").collect();
+    is_socket && bytes.get(1..5) == Some(&["00", "00", "00", "ef"])
+}
