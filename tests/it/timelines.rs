@@ -1,5 +1,7 @@
 //! A source whose history leaves ours: failover, reset, purge; and the timelines that follow.
 
+mod one_name;
+
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
 use crate::support::server::{FLAVORS, TestServer};
 use crate::support::sql::{exec, exec_all, query, query_one};

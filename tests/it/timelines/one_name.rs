@@ -1,0 +1,91 @@
+//! A failover behind the one name that a running capture knows.
+
+use super::{TABLE, insert, replicate, restores, seq_last, state, status, stop_replica_at};
+use crate::support::server::FLAVORS;
+use crate::support::sql::exec_all;
+use crate::support::{Setup, cli};
+use std::time::Duration;
+use tidelog::position::Flavor;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A port that leads to another; when that changes, its connections end.
+async fn name(port: &watch::Sender<u16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let own = listener.local_addr().expect("an address").port();
+    let leads_to = port.subscribe();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut leads_to = leads_to.clone();
+            let to = *leads_to.borrow_and_update();
+            tokio::spawn(async move {
+                let Ok(mut server) = TcpStream::connect(("127.0.0.1", to)).await else {
+                    return;
+                };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    _ = leads_to.changed() => {}
+                }
+            });
+        }
+    });
+    own
+}
+
+fn transactions(setup: &Setup) -> i64 {
+    let all = status(setup)["timelines"][0]["transactions"].as_i64();
+    all.expect("a number of transactions")
+}
+
+async fn wait_for(setup: &Setup, wanted: i64) {
+    for _ in 0..600 {
+        if transactions(setup) >= wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{} transactions of {wanted}", transactions(setup));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_27_a_running_capture_follows_a_failover_with_its_spool() {
+    for flavor in FLAVORS {
+        let options: &[&str] = match flavor {
+            Flavor::MySql => &[],
+            Flavor::MariaDb => &["--log-slave-updates"],
+        };
+        let setup = Setup::new(flavor, options).await;
+        let mut replica = replicate(&setup, flavor).await;
+        let mut primary = setup.source.conn().await;
+        exec_all(&mut primary, &TABLE).await;
+        insert(&mut primary, 0..3).await;
+        setup.base().await;
+        let leads_to = watch::Sender::new(setup.source.port());
+        let port = name(&leads_to).await.to_string();
+        let url = setup.source.account_url();
+        let url = url.replace(&setup.source.port().to_string(), &port);
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = folder.path().display().to_string();
+        let before = transactions(&setup);
+        let args = ["capture", "--source", &url, "--repo", &setup.repo];
+        let more = ["--durability", "spool", "--spool-dir", &spool];
+        let seals = ["--seal-interval-ms", "500"];
+        let service = cli::spawn(&[&args[..], &more[..], &seals[..]].concat());
+        insert(&mut primary, 3..6).await;
+        wait_for(&setup, before + 3).await;
+        stop_replica_at(&mut replica, flavor, 6).await;
+
+        leads_to.send_replace(setup.target.port());
+        insert(&mut replica, 6..9).await;
+        wait_for(&setup, before + 6).await;
+        service.terminate();
+        let status = status(&setup);
+        let timelines = status["timelines"].as_array().expect("timelines");
+        assert_eq!(timelines.len(), 1, "{status}");
+        let sources = timelines[0]["sources"].as_array().expect("sources");
+        assert_eq!(sources.len(), 2, "{status}");
+        let (last, newest) = (seq_last(&setup), state(&setup.target).await);
+        restores(&setup, &setup.source, &["--to-seq", &last], &newest).await;
+    }
+}
