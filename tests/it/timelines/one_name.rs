@@ -2,8 +2,9 @@
 
 use super::{TABLE, insert, replicate, restores, seq_last, state, status, stop_replica_at};
 use crate::support::server::FLAVORS;
-use crate::support::sql::exec_all;
+use crate::support::sql::{exec, exec_all};
 use crate::support::{Setup, cli};
+use mysql_async::Conn;
 use std::time::Duration;
 use tidelog::position::Flavor;
 use tokio::io::copy_bidirectional;
@@ -31,6 +32,33 @@ async fn name(port: &watch::Sender<u16>) -> u16 {
         }
     });
     own
+}
+
+fn role(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MySql => "source",
+        Flavor::MariaDb => "master",
+    }
+}
+
+/// Lets commits wait for tidelog.
+async fn wait_for_acknowledgements(conn: &mut Conn, flavor: Flavor) {
+    let role = role(flavor);
+    if flavor == Flavor::MySql {
+        let install = "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'";
+        exec(conn, install).await;
+    }
+    for (name, value) in [
+        ("timeout", "3600000"),
+        ("wait_point", "AFTER_SYNC"),
+        ("enabled", "ON"),
+    ] {
+        exec(
+            conn,
+            format!("SET GLOBAL rpl_semi_sync_{role}_{name} = {value}"),
+        )
+        .await;
+    }
 }
 
 fn transactions(setup: &Setup) -> i64 {
@@ -61,6 +89,7 @@ async fn fault_27_a_running_capture_follows_a_failover_with_its_spool() {
         exec_all(&mut primary, &TABLE).await;
         insert(&mut primary, 0..3).await;
         setup.base().await;
+        wait_for_acknowledgements(&mut primary, flavor).await;
         let leads_to = watch::Sender::new(setup.source.port());
         let port = name(&leads_to).await.to_string();
         let url = setup.source.account_url();
@@ -70,21 +99,29 @@ async fn fault_27_a_running_capture_follows_a_failover_with_its_spool() {
         let before = transactions(&setup);
         let args = ["capture", "--source", &url, "--repo", &setup.repo];
         let more = ["--durability", "spool", "--spool-dir", &spool];
-        let seals = ["--seal-interval-ms", "500"];
+        let seals = ["--semi-sync", "--seal-interval-ms", "500"];
         let service = cli::spawn(&[&args[..], &more[..], &seals[..]].concat());
         insert(&mut primary, 3..6).await;
         wait_for(&setup, before + 3).await;
         stop_replica_at(&mut replica, flavor, 6).await;
 
+        // What we lack is not all in the newest file.
+        insert(&mut replica, 6..8).await;
+        exec(&mut replica, "FLUSH BINARY LOGS").await;
+        insert(&mut replica, 8..9).await;
+        wait_for_acknowledgements(&mut replica, flavor).await;
         leads_to.send_replace(setup.target.port());
-        insert(&mut replica, 6..9).await;
-        wait_for(&setup, before + 6).await;
+        insert(&mut replica, 9..12).await;
+        wait_for(&setup, before + 9).await;
         service.terminate();
         let status = status(&setup);
         let timelines = status["timelines"].as_array().expect("timelines");
         assert_eq!(timelines.len(), 1, "{status}");
         let sources = timelines[0]["sources"].as_array().expect("sources");
         assert_eq!(sources.len(), 2, "{status}");
+        // The target of the restore has nobody to wait for.
+        let off = format!("SET GLOBAL rpl_semi_sync_{}_enabled = OFF", role(flavor));
+        exec(&mut primary, off).await;
         let (last, newest) = (seq_last(&setup), state(&setup.target).await);
         restores(&setup, &setup.source, &["--to-seq", &last], &newest).await;
     }
