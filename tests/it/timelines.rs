@@ -42,6 +42,22 @@ async fn replicate(setup: &Setup, flavor: Flavor) -> Conn {
     replica
 }
 
+/// A primary with three rows and a base, a replica of it that logs what it replicates (MySQL's do
+/// by default), and a session on each.
+async fn replicated(flavor: Flavor) -> (Setup, Conn, Conn) {
+    let options: &[&str] = match flavor {
+        Flavor::MySql => &[],
+        Flavor::MariaDb => &["--log-slave-updates"],
+    };
+    let setup = Setup::new(flavor, options).await;
+    let replica = replicate(&setup, flavor).await;
+    let mut primary = setup.source.conn().await;
+    exec_all(&mut primary, &TABLE).await;
+    insert(&mut primary, 0..3).await;
+    setup.base().await;
+    (setup, primary, replica)
+}
+
 /// Waits until the replica has this many rows, and stops it.
 async fn stop_replica_at(replica: &mut Conn, flavor: Flavor, rows: i64) {
     for _ in 0..600 {
@@ -128,17 +144,7 @@ fn seq_last(setup: &Setup) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_27_a_failover_to_a_replica_goes_on_by_gtid() {
     for flavor in FLAVORS {
-        // MySQL's replicas log what they replicate by default.
-        let options: &[&str] = match flavor {
-            Flavor::MySql => &[],
-            Flavor::MariaDb => &["--log-slave-updates"],
-        };
-        let setup = Setup::new(flavor, options).await;
-        let mut replica = replicate(&setup, flavor).await;
-        let mut primary = setup.source.conn().await;
-        exec_all(&mut primary, &TABLE).await;
-        insert(&mut primary, 0..3).await;
-        setup.base().await;
+        let (setup, mut primary, mut replica) = replicated(flavor).await;
         // More files than the replica has, and a larger place in the last one.
         exec_all(&mut primary, &["FLUSH BINARY LOGS", "FLUSH BINARY LOGS"]).await;
         insert(&mut primary, 3..6).await;
@@ -169,16 +175,7 @@ async fn fault_27_a_failover_to_a_replica_goes_on_by_gtid() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_27_a_failover_seals_what_the_spool_holds_of_the_former_server() {
     for flavor in FLAVORS {
-        let options: &[&str] = match flavor {
-            Flavor::MySql => &[],
-            Flavor::MariaDb => &["--log-slave-updates"],
-        };
-        let setup = Setup::new(flavor, options).await;
-        let mut replica = replicate(&setup, flavor).await;
-        let mut primary = setup.source.conn().await;
-        exec_all(&mut primary, &TABLE).await;
-        insert(&mut primary, 0..3).await;
-        setup.base().await;
+        let (setup, mut primary, mut replica) = replicated(flavor).await;
         exec_all(&mut primary, &["FLUSH BINARY LOGS", "FLUSH BINARY LOGS"]).await;
         insert(&mut primary, 3..6).await;
         let folder = tempfile::tempdir().expect("a folder");

@@ -64,20 +64,9 @@ mod tests {
 
     fn version(key: u32, stored: &str) -> TableVersion {
         let column = |name: &str| Column {
-            name: name.to_owned(),
-            field_id: 0,
-            wire_type: wire::LONG,
-            metadata: 0,
-            nullable: true,
-            unsigned: false,
-            collation: None,
-            labels: Vec::new(),
-            geometry_type: None,
-            vector_dimension: None,
-            visible: true,
             generated: (name == stored).then_some(Generated::Stored),
-            declared: None,
             stored: StoredType::Int32,
+            ..Column::plain(name, wire::LONG, 0)
         };
         let shape = TableShape {
             name: TableName::new("d", "t"),

@@ -1,8 +1,8 @@
 //! A failover behind the one name that a running capture knows.
 
-use super::{TABLE, insert, replicate, restores, seq_last, state, status, stop_replica_at};
+use super::{insert, replicated, restores, seq_last, state, status, stop_replica_at};
 use crate::support::server::FLAVORS;
-use crate::support::sql::{exec, exec_all};
+use crate::support::sql::exec;
 use crate::support::{Setup, cli};
 use mysql_async::Conn;
 use std::time::Duration;
@@ -79,16 +79,7 @@ async fn wait_for(setup: &Setup, wanted: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_27_a_running_capture_follows_a_failover_with_its_spool() {
     for flavor in FLAVORS {
-        let options: &[&str] = match flavor {
-            Flavor::MySql => &[],
-            Flavor::MariaDb => &["--log-slave-updates"],
-        };
-        let setup = Setup::new(flavor, options).await;
-        let mut replica = replicate(&setup, flavor).await;
-        let mut primary = setup.source.conn().await;
-        exec_all(&mut primary, &TABLE).await;
-        insert(&mut primary, 0..3).await;
-        setup.base().await;
+        let (setup, mut primary, mut replica) = replicated(flavor).await;
         wait_for_acknowledgements(&mut primary, flavor).await;
         let leads_to = watch::Sender::new(setup.source.port());
         let port = name(&leads_to).await.to_string();
