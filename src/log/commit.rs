@@ -9,7 +9,8 @@ use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
-    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest, Unprotected,
+    LastEvent, ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
+    Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -67,6 +68,8 @@ pub(crate) struct Sealing {
     pub(crate) covered_through_us: Option<i64>,
     /// See [`SegmentManifest::unprotected`].
     pub(crate) unprotected: Vec<Unprotected>,
+    /// See [`SegmentManifest::last_event`].
+    pub(crate) last_event: Option<LastEvent>,
 }
 
 /// Commits segments at the end of a chain; owned by one writer epoch.
@@ -95,6 +98,7 @@ impl Committer {
             format_description,
             covered_through_us,
             unprotected,
+            last_event,
         } = sealing;
         let expected = self.head.seq_last.next();
         if batch.seq_first != expected {
@@ -126,6 +130,7 @@ impl Committer {
         let manifest = SegmentManifest {
             format_description: format_description.to_vec(),
             unprotected,
+            last_event,
             ..manifest?
         };
         failpoint::place("manifest.before_put");
@@ -284,6 +289,7 @@ impl Committer {
             },
             covered_through_us: covered_through_us.max(self.head.covered_through_us),
             source,
+            last_event: None,
             format_description: Vec::new(),
             tables: pending.tables,
             retired: pending.retired,

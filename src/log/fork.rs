@@ -7,7 +7,7 @@
 use super::commit::Head;
 use super::history::{self, Ours, Stop, Verdict, Why};
 use super::resume::{CaptureOptions, Place, Writer, WriterOptions, identity_at, identity_of};
-use super::run::replica_identity;
+use super::run::visitor_identity;
 use super::spool::SpoolDir;
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -64,7 +64,8 @@ pub async fn fork(
     options: &CaptureOptions,
     clock: &Clock,
 ) -> Result<ForkReport> {
-    let (server_id, uuid) = replica_identity(repository.header().repository_id, options.server_id);
+    // A capture may be running: it must not lose its stream to a fork that is refused.
+    let (server_id, uuid) = visitor_identity(repository.header().repository_id, options.server_id);
     let replica = ReplicaOptions::new(server_id, uuid);
     let options = WriterOptions {
         repository,
@@ -89,6 +90,9 @@ pub async fn fork(
                 .hint("start `tidelog run`: it goes on with it"));
         }
         (Some(head), _) => {
+            // Refused before anybody is stopped.
+            point(options, &newest, &head, &source, at).await?;
+            let head = fence(options, &newest).await?;
             let fork = point(options, &newest, &head, &source, at).await?;
             let identity = super::resume::to_json(&source.identity)?;
             let flavor = source.identity.flavor;
@@ -115,6 +119,18 @@ pub async fn fork(
             .find(|kind| matches!(kind, MarkKind::Gap { .. })),
         source: source.identity.describe(),
     })
+}
+
+/// Ends whoever still writes to the timeline that is left, with its next commit or
+/// acknowledgement; gives the segment it ends with, the mark of that apart.
+async fn fence(options: WriterOptions<'_>, timeline: &Timeline) -> Result<StoredManifest> {
+    let repository = options.repository;
+    let writer = Writer::open_without_source(repository, options.capture, options.clock).await?;
+    let mark = writer.committer.head.seq_last;
+    let lost = || Error::corrupt("find the end of the timeline to leave").field("seq", mark);
+    let stored = repository.manifest(timeline.timeline, mark).await?;
+    let stored = stored.ok_or_else(lost)?;
+    before(repository, &stored.manifest).await?.ok_or_else(lost)
 }
 
 /// What is durable in a spool belongs to the timeline that is left, and can go into no other.
@@ -147,6 +163,7 @@ async fn point(
         gtids: &head.manifest.gtids_through,
         position: &head.manifest.position_last,
         format_description: &head.manifest.format_description,
+        last_event: head.manifest.last_event,
     };
     let verdict = history::examine(options.endpoint, options.replica, &ours, source).await?;
     let common = match &verdict {
@@ -308,6 +325,11 @@ pub(super) async fn start(
         gtids: &gtids,
         position: &position,
         format_description: &stored.manifest.format_description,
+        // Of another entry it says nothing.
+        last_event: stored
+            .manifest
+            .last_event
+            .filter(|_| fork.seq == stored.manifest.seq_last),
     };
     match history::examine(options.endpoint, options.replica, &ours, source).await? {
         Verdict::Continues => Ok(place(timeline, position, gtids, None)),
@@ -347,6 +369,7 @@ fn place(
         },
         catalogue: Catalogue::branch(timeline.timeline, timeline.flavor, seq_last),
         format_description: bytes::Bytes::new(),
+        last_event: None,
         start: [MarkKind::Start].into_iter().chain(gap).collect(),
     }
 }

@@ -4,11 +4,16 @@
 //!
 //! [`compare`] is pure; [`examine`] brings it what only the source knows.
 
+mod last_event;
+
 use crate::change::LogItem;
 use crate::error::{Error, Result};
+use crate::manifest::LastEvent;
 use crate::position::{BinlogPosition, Flavor, Gtid, GtidSet, MariaDbGtidPos};
 use crate::source::{Endpoint, ReplicaOptions, SourceHistory, SourceIdentity, binlog_file_begun};
 use std::cmp::Ordering;
+
+pub(super) use last_event::LastEventTracker;
 
 /// Files looked at for the one whose first event we hold: it may be later than the file in which
 /// our last transaction ends when nothing was committed since.
@@ -25,6 +30,17 @@ pub(super) struct Ours<'a> {
     pub(super) position: &'a BinlogPosition,
     /// The newest format description received; empty when there was none.
     pub(super) format_description: &'a [u8],
+    /// An event of that transaction, where it is known.
+    pub(super) last_event: Option<LastEvent>,
+}
+
+/// What the source's binlog shows of ours. `None` where that cannot be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Binlog {
+    /// The source has the very file whose first event we hold.
+    pub(super) has_our_file: Option<bool>,
+    /// Our last transaction stands where we read it.
+    pub(super) has_our_last_event: Option<bool>,
 }
 
 /// What the source's history is to ours.
@@ -57,19 +73,14 @@ pub(super) enum Why {
     Diverged,
     /// It has deleted binlogs that we have not read.
     Purged,
-    /// It is the same server with a history begun anew.
+    /// It is the same server with a history begun anew, or gone on from an earlier state of it.
     Reset,
     /// It is another server that has nothing in common with ours.
     Stranger,
 }
 
-/// Compares histories. `is_our_file`: whether the source has the very file whose first event we
-/// hold; `None` where that cannot be known.
-pub(super) fn compare(
-    ours: &Ours<'_>,
-    source: &SourceHistory,
-    is_our_file: Option<bool>,
-) -> Verdict {
+/// Compares histories.
+pub(super) fn compare(ours: &Ours<'_>, source: &SourceHistory, binlog: Binlog) -> Verdict {
     let same = ours.identity.is_same_server(&source.identity);
     let stops = |why, missing: Option<GtidSet>, range| {
         Verdict::Stops(Stop {
@@ -78,13 +89,17 @@ pub(super) fn compare(
             range,
         })
     };
-    if same && (is_our_file == Some(false) || has_run_back(ours.position, source)) {
-        return stops(Why::Reset, None, ours.position.to_string());
+    let is_reset = || stops(Why::Reset, None, ours.position.to_string());
+    if same && (binlog.has_our_file == Some(false) || has_run_back(ours.position, source)) {
+        return is_reset();
     }
+    // The same numbers, and other transactions under them. Where some are missing, that says more.
+    let is_rewritten = same && binlog.has_our_last_event == Some(false);
     if !resumes_by_gtid(&source.identity, ours.gtids) {
-        return match same {
-            true => by_position(ours.position, source),
-            false => stops(Why::Stranger, None, ours.position.to_string()),
+        return match (same, by_position(ours.position, source)) {
+            (true, Verdict::Continues) if is_rewritten => is_reset(),
+            (true, verdict) => verdict,
+            (false, _) => stops(Why::Stranger, None, ours.position.to_string()),
         };
     }
     let lacks = lacking(ours.gtids, source);
@@ -97,6 +112,9 @@ pub(super) fn compare(
             _ => Why::Diverged,
         };
         return stops(why, Some(lacks), range);
+    }
+    if is_rewritten {
+        return is_reset();
     }
     let purged = subtract(&source.purged, ours.gtids);
     if !purged.is_empty() {
@@ -252,7 +270,8 @@ impl Stop {
             ),
             Why::Reset => (
                 Error::incompatible(
-                    "continue history: the source was reset, its binlogs begin a new history",
+                    "continue history: the source was reset or put back to an earlier state, its \
+                     binlogs hold another history",
                 ),
                 fork.to_owned(),
             ),
@@ -290,8 +309,8 @@ impl Why {
     }
 }
 
-/// Compares histories; reads the first event of the file we stand in where the source is the same
-/// server.
+/// Compares histories; where the source is the same server, reads what stands in its binlog in the
+/// place of our last transaction, or else the first event of the file we stand in.
 ///
 /// # Errors
 /// Those of the connection.
@@ -301,8 +320,16 @@ pub(super) async fn examine(
     ours: &Ours<'_>,
     source: &SourceHistory,
 ) -> Result<Verdict> {
-    let is_our_file = is_our_file(endpoint, replica, ours, source).await?;
-    Ok(compare(ours, source, is_our_file))
+    let has_our_last_event = last_event::is_there(endpoint, replica, ours, source).await?;
+    let has_our_file = match has_our_last_event {
+        Some(true) => None,
+        _ => is_our_file(endpoint, replica, ours, source).await?,
+    };
+    let binlog = Binlog {
+        has_our_file,
+        has_our_last_event,
+    };
+    Ok(compare(ours, source, binlog))
 }
 
 /// As [`examine`]; a history that stops is an error, a failover is told of.

@@ -8,7 +8,8 @@ use super::history::{self, Ours, Verdict};
 use super::xa::XaLog;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
-    Catalogue, EpochClaim, MarkKind, Pending, Repository, SegmentManifest, StoredManifest, Timeline,
+    Catalogue, EpochClaim, LastEvent, MarkKind, Pending, Repository, SegmentManifest,
+    StoredManifest, Timeline,
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -113,6 +114,8 @@ pub(super) struct Writer {
     pub(super) identity: SourceIdentity,
     /// The newest known format description, for `raw.binlog` and restores.
     pub(super) format_description: Bytes,
+    /// An event of the last transaction, where the source is still the server that sent it.
+    pub(super) last_event: Option<LastEvent>,
     /// Everything that was received into committed, sealing or open batches.
     pub(super) gtids_received: GtidSet,
     /// Lower bound of commit times so far.
@@ -138,6 +141,7 @@ pub(super) struct Place {
     pub(super) head: Head,
     pub(super) catalogue: Catalogue,
     pub(super) format_description: Bytes,
+    pub(super) last_event: Option<LastEvent>,
     /// Marks that begin the timeline; empty where it has begun.
     pub(super) start: Vec<MarkKind>,
 }
@@ -215,6 +219,7 @@ impl Writer {
             head,
             mut catalogue,
             format_description,
+            last_event,
             start,
         } = place;
         let cases = identity.settings.get("lower_case_table_names");
@@ -224,6 +229,7 @@ impl Writer {
             catalogue,
             identity,
             format_description,
+            last_event,
             gtids_received: head.gtids_through.clone(),
             commit_lo_us: head.commit_max_us.unwrap_or(0),
             committer: Committer {
@@ -274,6 +280,10 @@ impl Writer {
             None,
             now_us,
         )?;
+        let sealing = Sealing {
+            last_event: self.last_event,
+            ..sealing
+        };
         self.committer.commit(sealing).await?;
         failpoint::place("epoch.marked");
         Ok(())
@@ -323,6 +333,7 @@ async fn continued(
     Ok(Place {
         catalogue: catalogue.await?,
         format_description: stored.manifest.format_description.clone().into(),
+        last_event: stored.manifest.last_event,
         head,
         start: Vec::new(),
     })
@@ -342,11 +353,13 @@ async fn continued_by(
         gtids: &manifest.gtids_through,
         position: &manifest.position_last,
         format_description: &manifest.format_description,
+        last_event: manifest.last_event,
     };
     let verdict = history::require(options.endpoint, options.replica, &ours, source).await?;
     let mut place = continued(options.repository, timeline, stored).await?;
     if verdict == Verdict::FailedOver {
         place.head.position = source.start_of_last_file();
+        place.last_event = None;
     }
     Ok(place)
 }
@@ -380,6 +393,7 @@ pub(super) fn sealing(
         format_description,
         covered_through_us,
         unprotected: Vec::new(),
+        last_event: None,
     })
 }
 

@@ -262,6 +262,17 @@ pub(super) fn replica_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) 
     (0x4000_0000 | (low & !SERVER_IDS), repository)
 }
 
+/// An identity for a short look beside a capture that may be running: sources end the stream of a
+/// replica when another one comes with its uuid or server id.
+pub(super) fn visitor_identity(repository: Uuid, server_id: u32) -> (u32, Uuid) {
+    let (id, _) = replica_identity(repository, server_id);
+    let uuid = Uuid::from_u128(!repository.as_u128());
+    match server_id {
+        0 => (id | SERVER_IDS, uuid),
+        chosen => (chosen, uuid),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,5 +284,7 @@ mod tests {
         let other = Uuid::from_u128(0x1234_5678);
         assert_eq!(replica_identity(other, 0).0, 0x5234_5670);
         assert_eq!(replica_identity(repository, 9), (9, repository));
+        let (id, uuid) = visitor_identity(repository, 0);
+        assert!(id == 0x4000_000f && uuid != repository, "{id} {uuid}");
     }
 }

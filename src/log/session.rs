@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::commit::Committer;
 use super::commit_time::CommitClock;
 use super::durability::{Beginning, Durability, Owner, Sealed};
-use super::history::StreamStart;
+use super::history::{LastEventTracker, StreamStart};
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::run::{CaptureControl, CaptureEnd};
 use super::waits::{Look, Waits, Watch};
@@ -45,6 +45,7 @@ pub(super) struct Capture {
     catalogue: Catalogue,
     pub(super) identity: SourceIdentity,
     format_description: Bytes,
+    last_event: LastEventTracker,
     pub(super) batch: Batch,
     batch_age: Stopwatch,
     gtids_received: GtidSet,
@@ -115,6 +116,7 @@ impl Capture {
             catalogue: writer.catalogue,
             identity: writer.identity,
             format_description: writer.format_description,
+            last_event: LastEventTracker::new(writer.last_event),
             batch,
             batch_age: Stopwatch::start(),
             gtids_received: writer.gtids_received,
@@ -389,6 +391,7 @@ impl Capture {
         {
             return Ok(());
         }
+        self.last_event.see(&item);
         let is_commit = matches!(item, LogItem::Commit(_));
         self.batch
             .apply(item, &mut self.catalogue, clock, received_us)?;

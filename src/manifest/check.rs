@@ -176,6 +176,11 @@ fn decided(m: &SegmentManifest) -> Result<()> {
     if m.unprotected.iter().any(wrong) {
         return Err(invalid("read unprotected transactions"));
     }
+    if m.last_event
+        .is_some_and(|event| event.offset >= m.position_last.offset)
+    {
+        return Err(invalid("read event of the last transaction"));
+    }
     Ok(())
 }
 

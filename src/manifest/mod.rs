@@ -24,8 +24,8 @@ pub use repository::{
     CommitOutcome, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,
 };
 pub use segment::{
-    Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, Mark, MarkKind,
-    ObjectRef, OpenXa, SegmentManifest, UndoneRows, Unprotected,
+    Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, LastEvent, Mark,
+    MarkKind, ObjectRef, OpenXa, SegmentManifest, UndoneRows, Unprotected,
 };
 
 #[cfg(test)]

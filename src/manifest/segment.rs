@@ -47,6 +47,10 @@ pub struct SegmentManifest {
     /// Version and settings of the source in force, as the source part of the program writes
     /// them; `null` when no connection was made for this segment.
     pub source: serde_json::Value,
+    /// An event of the last transaction, as it stands in the file of `position_last`; `None`
+    /// before the first one, behind 4 GiB, and after another server took over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<LastEvent>,
     /// The format description event in force at `position_last`, whole; empty when none was
     /// received yet.
     #[serde(with = "hex::serde")]
@@ -97,6 +101,16 @@ pub struct SegmentManifest {
     /// See [`Document::requires`].
     #[serde(default, skip_serializing)]
     pub requires: Vec<String>,
+}
+
+/// Tells whether a source still has the transaction that we received last: of MySQL the GTID event
+/// (it holds the microsecond of the commit), of MariaDB the XID event, or without one the GTID event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastEvent {
+    /// Where it starts in the binlog file.
+    pub offset: u64,
+    /// SHA-256 of its bytes as received, header and checksum included.
+    pub sha256: Sha256,
 }
 
 /// Commit times of a segment, microseconds since the epoch on the source's clock.

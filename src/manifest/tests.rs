@@ -52,7 +52,7 @@ fn every_kind_of_object_is_frozen() {
 #[test]
 fn senseless_values_are_refused() {
     type Change = fn(&mut SegmentManifest);
-    let changes: [(&str, Change); 33] = [
+    let changes: [(&str, Change); 34] = [
         ("timeline", |m| m.timeline = 0),
         ("epoch", |m| m.epoch = 0),
         ("first", |m| m.seq_first = Seq(0)),
@@ -106,6 +106,12 @@ fn senseless_values_are_refused() {
                 commits: 1,
                 from_us: 1,
                 to_us: 2,
+            })
+        }),
+        ("last event behind the end", |m| {
+            m.last_event = Some(LastEvent {
+                offset: m.position_last.offset,
+                sha256: Sha256::of(b""),
             })
         }),
         ("no pack", |m| drop(m.files.remove(2))),

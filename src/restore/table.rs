@@ -109,6 +109,9 @@ pub(super) struct Epoch {
     pub(super) name: TableName,
     /// The shape of its images, under that name; `None` when the log has none in it.
     pub(super) version: Option<Arc<TableVersion>>,
+    /// Whether `version` is only that of files which reach over all of it and may have no row in
+    /// it: a table that is altered and altered back has one version before and after.
+    pub(super) may_be_empty: bool,
     /// The statement before which it is written; `None`: at the end.
     pub(super) load_at: Option<Seq>,
 }
@@ -142,10 +145,14 @@ impl Epoch {
         // A file may be read for the sake of rows that were prepared before, of another table: one
         // with prepared rows is not altered before they are decided.
         let stands = |f: &&FileEntry| f.seq_last > self.after && f.seq_first <= self.through;
-        let changes = self.change_files(table).filter(stands);
-        let changes = changes.filter_map(|file| file.version);
+        let changes: Vec<&FileEntry> = self.change_files(table).filter(stands).collect();
+        let reaches_over = |f: &FileEntry| f.seq_first <= self.after && f.seq_last > self.through;
         let of_base = (self.from_base && table.base_name.is_some()).then_some(table.version);
-        let mut numbers: Vec<u32> = base.chain(changes).chain(of_base).collect();
+        let base = base.chain(of_base);
+        self.may_be_empty =
+            base.clone().next().is_none() && changes.iter().all(|f| reaches_over(f));
+        let changes = changes.iter().filter_map(|file| file.version);
+        let mut numbers: Vec<u32> = base.chain(changes).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let mut versions = numbers.iter().filter_map(|n| table.versions.get(n));

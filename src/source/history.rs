@@ -5,9 +5,13 @@ use super::position::commits_wait;
 use super::{Endpoint, SourceIdentity, SqlClient, current_end, logged_gtids};
 use crate::error::{Error, Result, Wrap};
 use crate::position::{BinlogPosition, Flavor, Gtid, GtidSet};
+use bytes::Bytes;
 
-/// Type of the format description event.
+// Types of events at the beginning of a dump.
+const ROTATE: u8 = 4;
 const FORMAT_DESCRIPTION: u8 = 15;
+const GTID_LIST: u8 = 163;
+const START_ENCRYPTION: u8 = 164;
 /// Packets looked at for the first event of a file.
 const HEAD_PACKETS: usize = 8;
 
@@ -161,4 +165,63 @@ pub async fn binlog_file_begun(
         }
     }
     Err(Error::incompatible("read first event of binlog file").field("file", file))
+}
+
+/// What stands at a place of the source's binlog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventAt {
+    /// This event, header and checksum included.
+    Found(Bytes),
+    /// No event starts there.
+    Nothing,
+    /// The source has no such file (any more).
+    Purged,
+}
+
+/// Reads the one event that starts at a position of the source's binlog.
+///
+/// # Errors
+/// Those of the connection, and a refusal that is not about the position.
+pub async fn binlog_event_at(
+    endpoint: &Endpoint,
+    replica: &ReplicaOptions,
+    at: BinlogPosition,
+) -> Result<EventAt> {
+    let start = u32::try_from(at.offset).wrap(|| {
+        Error::internal("read event behind what a dump can start at").field("position", &at)
+    })?;
+    let connection = ReplicaConnection::connect(endpoint, replica).await?;
+    match event_of_dump(connection, at, start).await {
+        Ok(found) => Ok(found),
+        Err(error) => match error.get("refusal") {
+            Some("purged") => Ok(EventAt::Purged),
+            // Past the end, or inside of an event: servers say it in several ways.
+            Some("diverged" | "source-corrupt" | "bug") => Ok(EventAt::Nothing),
+            _ => Err(error),
+        },
+    }
+}
+
+async fn event_of_dump(
+    connection: ReplicaConnection,
+    at: BinlogPosition,
+    start: u32,
+) -> Result<EventAt> {
+    let mut stream = connection.start(DumpFrom::Position(at)).await?;
+    for _ in 0..HEAD_PACKETS {
+        let event = stream.next().await?.event;
+        let end = event.get(13..17).and_then(|b| b.try_into().ok());
+        let (Some(end), Ok(length)) = (end.map(u32::from_le_bytes), u32::try_from(event.len()))
+        else {
+            return Ok(EventAt::Nothing);
+        };
+        match event.get(4) {
+            _ if end == start.wrapping_add(length) => return Ok(EventAt::Found(event)),
+            // What the dump thread sends before the first event.
+            Some(&ROTATE | &FORMAT_DESCRIPTION | &GTID_LIST | &START_ENCRYPTION) => {}
+            // It waits for what comes next, or another event stands there.
+            _ => return Ok(EventAt::Nothing),
+        }
+    }
+    Ok(EventAt::Nothing)
 }

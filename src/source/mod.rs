@@ -37,7 +37,7 @@ pub use catalogue::{
 pub use classify::{DumpRefusal, statement_error};
 pub use dump::{Checksum, DumpFrom, FIRST_OFFSET, ReplicaConnection, ReplicaOptions};
 pub use endpoint::{Endpoint, Secret, SslMode};
-pub use history::{BinlogFile, SourceHistory, binlog_file_begun};
+pub use history::{BinlogFile, EventAt, SourceHistory, binlog_event_at, binlog_file_begun};
 pub use identity::{ClockOffset, SourceIdentity};
 pub use objects::{
     DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,

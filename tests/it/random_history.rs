@@ -19,7 +19,13 @@ use tidelog::position::Flavor;
 use tidelog::service::throwaway::ServerSpec;
 
 /// Seeds of every run of the tests.
-const SEEDS: [u64; 4] = [1, 2, 3, 9_275_350_954_110_081_985];
+const SEEDS: [u64; 5] = [
+    1,
+    2,
+    3,
+    9_275_350_954_110_081_985,
+    17_971_534_385_140_009_532,
+];
 /// Statements of a history.
 const STEPS: usize = 90;
 /// Moments restored of each.

@@ -1,6 +1,8 @@
 //! A source whose history leaves ours: failover, reset, purge; and the timelines that follow.
 
+mod forked;
 mod one_name;
+mod rewritten;
 
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
 use crate::support::server::{FLAVORS, TestServer};

@@ -50,14 +50,28 @@ fn verdict(
     source: &SourceHistory,
     file: Option<bool>,
 ) -> Verdict {
+    let binlog = Binlog {
+        has_our_file: file,
+        has_our_last_event: None,
+    };
+    verdict_where(ours, position, source, binlog)
+}
+
+fn verdict_where(
+    ours: &str,
+    position: (u32, u64),
+    source: &SourceHistory,
+    binlog: Binlog,
+) -> Verdict {
     let flavor = source.identity.flavor;
     let ours = Ours {
         identity: &identity(flavor, 1),
         gtids: &set(flavor, ours),
         position: &BinlogPosition::new(format!("binlog.{:06}", position.0), position.1),
         format_description: &[],
+        last_event: None,
     };
-    compare(&ours, source, file)
+    compare(&ours, source, binlog)
 }
 
 fn stops(verdict: &Verdict) -> Option<(Why, &str)> {
@@ -186,6 +200,28 @@ fn without_gtids_only_the_same_server_and_its_files_count() {
 }
 
 #[test]
+fn other_transactions_under_our_numbers_are_seen() {
+    let rewritten = Binlog {
+        has_our_file: Some(true),
+        has_our_last_event: Some(false),
+    };
+    let same = source(Flavor::MySql, 1, "A:1-12", "", "");
+    let found = verdict_where("A:1-10", (6, 500), &same, rewritten);
+    assert_eq!(stops(&found), Some((Why::Reset, "binlog.000006:500")));
+    // What it lacks says more, and another server's files say nothing.
+    let behind = source(Flavor::MySql, 1, "A:1-7", "", "");
+    let found = verdict_where("A:1-10", (6, 500), &behind, rewritten);
+    assert_eq!(stops(&found).map(|s| s.0), Some(Why::Behind));
+    let other = source(Flavor::MySql, 2, "A:1-12", "", "");
+    let found = verdict_where("A:1-10", (6, 500), &other, rewritten);
+    assert_eq!(found, Verdict::FailedOver);
+    let mut plain = same;
+    plain.identity.settings.clear();
+    let found = verdict_where("", (6, 500), &plain, rewritten);
+    assert_eq!(stops(&found).map(|s| s.0), Some(Why::Reset));
+}
+
+#[test]
 fn errors_name_both_sides_and_the_next_step() {
     let source = source(Flavor::MySql, 2, "A:1-7,B:1", "", "");
     let ours = Ours {
@@ -193,8 +229,9 @@ fn errors_name_both_sides_and_the_next_step() {
         gtids: &set(Flavor::MySql, "A:1-10"),
         position: &BinlogPosition::new("binlog.000006", 500),
         format_description: &[],
+        last_event: None,
     };
-    let Verdict::Stops(stop) = compare(&ours, &source, None) else {
+    let Verdict::Stops(stop) = compare(&ours, &source, Binlog::default()) else {
         panic!("diverged histories pass");
     };
     let report = stop.error(&ours, &source).report();
@@ -229,6 +266,7 @@ fn a_stream_that_begins_in_a_new_file_of_an_old_name_is_refused() {
         gtids: &ours,
         position: &BinlogPosition::new("binlog.000006", 500),
         format_description: &description(1, 77),
+        last_event: None,
     };
     let check = |server, file: &str, begun| {
         let source = source(Flavor::MySql, server, "A:1-12", "", "");

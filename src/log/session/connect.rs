@@ -65,6 +65,7 @@ impl Capture {
             gtids: received,
             position: &self.batch.position,
             format_description: &self.format_description,
+            last_event: self.last_event.get(),
         };
         let replica = ReplicaOptions::new(server_id, uuid);
         match history::examine(endpoint, &replica, &ours, source).await? {

@@ -116,6 +116,7 @@ impl Capture {
         )?;
         let sealing = Sealing {
             unprotected,
+            last_event: self.last_event.get(),
             ..sealing
         };
         let seq_first = sealing.batch.seq_next();

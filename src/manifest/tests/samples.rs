@@ -189,6 +189,7 @@ pub(crate) fn segment() -> SegmentManifest {
         },
         covered_through_us: Some(1_763_600_000_500_000),
         source: serde_json::json!({"version": "9.7.4", "lower_case_table_names": 0}),
+        last_event: None,
         format_description: vec![0, 1, 0xfe],
         tables: vec![table_version(1, 6, 0)],
         retired: vec![TableId::allocate(1, Seq(2), 0)],

@@ -92,6 +92,7 @@ impl Files {
             from_base: true,
             name: self.table.name.clone(),
             version: Some(Arc::clone(version)),
+            may_be_empty: false,
             load_at: None,
         };
         TableInput::new((&self.table, &epoch), Arc::clone(version), files).expect("input")

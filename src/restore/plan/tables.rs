@@ -345,6 +345,7 @@ fn add_epochs(
                 from_base: table.epochs.is_empty() && !was_altered,
                 name: incarnation.name_at(through).clone(),
                 version: None,
+                may_be_empty: false,
                 load_at,
             };
             after = through;

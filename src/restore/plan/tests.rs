@@ -135,6 +135,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         commit_time: CommitTimes::default(),
         covered_through_us: None,
         source: serde_json::Value::Null,
+        last_event: None,
         format_description: Vec::new(),
         tables: Vec::new(),
         retired: Vec::new(),
@@ -429,6 +430,22 @@ fn a_statement_that_reads_rows_ends_an_epoch() {
     let plan = Case::new().statement(14, "ALTER TABLE t1 ADD x INT");
     let plan = plan.only("db.t2").plan().expect("plan");
     assert!(plan.statements.is_empty());
+}
+
+#[test]
+fn a_file_over_an_altered_and_restored_table_may_have_no_rows_between() {
+    let mut case = Case::new()
+        .statement(14, "ALTER TABLE t1 ADD x INT")
+        .statement(16, "ALTER TABLE t1 DROP x");
+    for segment in &mut case.segments {
+        segment.files.retain(|f| f.table_id != Some(id(1)));
+    }
+    case.segments[0].files.push(changes(1, 1, (12, 19)));
+    let plan = case.plan().expect("plan");
+    let table = plan.tables.iter().find(|t| t.name.table == "t1");
+    let epochs = &table.expect("table").epochs;
+    let empty: Vec<bool> = epochs.iter().map(|e| e.may_be_empty).collect();
+    assert_eq!(empty, [false, true, false]);
 }
 
 #[test]

@@ -305,6 +305,7 @@ fn epoch(after: usize, through: usize, is_first: bool) -> Epoch {
         from_base: is_first,
         name: TableName::new("db", "t"),
         version: None,
+        may_be_empty: false,
         load_at: None,
     }
 }

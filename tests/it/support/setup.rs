@@ -4,6 +4,7 @@ use super::fingerprint::{assert_same, fingerprint};
 use super::sql::{exec, exec_all};
 use super::{TestServer, cli, start_all};
 use mysql_async::Conn;
+use std::path::PathBuf;
 use std::time::Duration;
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::ServerSpec;
@@ -68,6 +69,11 @@ impl Setup {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("no base after a minute");
+    }
+
+    /// A place that is removed with the set-up.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// How many XA transactions were prepared when each base was taken.
