@@ -2,10 +2,10 @@
 //! two.
 
 use super::cascade::{self, Cascades};
+use super::ddl;
 use super::log::{Found, Log};
 use super::objects::read_schema;
 use super::plan::{PlanInput, RestorePlan, decide};
-use super::replay;
 use super::target::{RestoreTarget, TableFilter};
 use super::xa::Boundaries;
 use crate::base::read_files;
@@ -96,7 +96,7 @@ async fn build(
     };
     let counting = Arc::new(boundaries.counting().await?);
     let cases = base.source.pointer("/settings/lower_case_table_names");
-    let reading = replay::Reading {
+    let reading = ddl::Reading {
         flavor: timeline.flavor,
         folded: cases.and_then(|v| v.as_str()).is_some_and(|v| v != "0"),
         versions: &versions,

@@ -8,6 +8,7 @@ mod absent;
 mod cascade;
 mod cut;
 mod data;
+mod ddl;
 mod derived;
 mod fetch;
 mod find;

@@ -8,7 +8,7 @@ mod tables;
 
 use super::cascade::TableCascades;
 use super::cut::Cut;
-use super::replay::{Ddl, PlannedStatement};
+use super::ddl::{Ddl, PlannedStatement};
 use super::table::PlannedTable;
 use super::target::TableFilter;
 use super::xa::Counting;

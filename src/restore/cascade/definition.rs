@@ -2,8 +2,8 @@
 //! says that matters to a cascade.
 
 use crate::position::Seq;
+use crate::restore::ddl::Ddl;
 use crate::restore::lex::Tokens;
-use crate::restore::replay::Ddl;
 use crate::schema::TableName;
 use crate::schema::ddl::Effect;
 use crate::source::{ObjectKind, SchemaObject};

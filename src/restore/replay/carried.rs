@@ -4,7 +4,7 @@
 //! stored column that becomes an ordinary one keeps its values, a default may be computed from it,
 //! a partition chosen by it is emptied. A statement is let through only where none of that can be.
 
-use super::PlannedStatement;
+use crate::restore::ddl::PlannedStatement;
 use crate::schema::TableVersion;
 
 /// Words of clauses that take rows away by the value of a column they need not name.

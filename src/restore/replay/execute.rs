@@ -1,9 +1,9 @@
 //! Runs one statement on the target, as the source ran it.
 
-use super::PlannedStatement;
 use super::session::{self, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
+use crate::restore::ddl::PlannedStatement;
 use crate::schema::TableName;
 use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;

@@ -1,12 +1,12 @@
 //! Carries statements out on the target, with the rows they read in place before each.
 
-use super::PlannedStatement;
 use super::columns::SpecialColumns;
 use super::execute::{collations, disable, execute};
 use super::session::Surroundings;
 use crate::error::{Error, Result};
 use crate::restore::cascade::TableCascades;
 use crate::restore::data::{Counter, Work, Writer, Written, write_all};
+use crate::restore::ddl::PlannedStatement;
 use crate::restore::found::found_rows;
 use crate::restore::plan::RestorePlan;
 use crate::restore::progress::TableProgress;

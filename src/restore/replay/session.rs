@@ -3,10 +3,10 @@
 //! What the log does not say of a session is what the source's settings were; every statement
 //! sets all of it, since the connection still has what the one before set.
 
-use super::Ddl;
 use crate::binlog::query::status_vars;
 use crate::error::{Error, Result};
 use crate::position::Flavor;
+use crate::restore::ddl::Ddl;
 use crate::restore::zone::Zones;
 use crate::schema::quote_identifier;
 use std::collections::BTreeMap;
