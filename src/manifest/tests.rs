@@ -172,6 +172,17 @@ fn senseless_bases_are_refused() {
     base().validate().expect("the sample itself");
 }
 
+/// Found by fuzzing: numbers of foreign members are kept as they are.
+#[test]
+fn numbers_of_any_length_are_written_as_they_were_read() {
+    let mut timeline = samples::timeline();
+    timeline.source = serde_json::json!({ "x": 1.111_111_111_111_111_1e86 });
+    let stored = timeline.encode().expect("encode");
+    let read = Timeline::decode("x", &stored).expect("decode");
+    assert_eq!(read, timeline);
+    assert_eq!(read.encode().expect("encode"), stored);
+}
+
 /// The frame around a mutated body gets a right checksum, so that the parser sees it.
 fn reframed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len().saturating_sub(20));
