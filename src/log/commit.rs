@@ -9,7 +9,8 @@ use super::seal::{self, EncodedObject};
 use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
-    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest, Unprotected,
+    ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest, TailPlace,
+    Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -37,6 +38,7 @@ pub(crate) struct Head {
     pub(crate) commit_max_us: Option<i64>,
     pub(crate) covered_through_us: Option<i64>,
     pub(crate) open_xa: Vec<OpenXa>,
+    pub(crate) tail: Option<TailPlace>,
 }
 
 impl Head {
@@ -51,6 +53,7 @@ impl Head {
             commit_max_us: manifest.commit_time.max_us,
             covered_through_us: manifest.covered_through_us,
             open_xa: manifest.open_xa.clone(),
+            tail: manifest.tail,
         }
     }
 }
@@ -67,6 +70,8 @@ pub(crate) struct Sealing {
     pub(crate) covered_through_us: Option<i64>,
     /// See [`SegmentManifest::unprotected`].
     pub(crate) unprotected: Vec<Unprotected>,
+    /// How far the tail is in segments once this one is committed; `None`: as before.
+    pub(crate) tail: Option<TailPlace>,
 }
 
 /// Commits segments at the end of a chain; owned by one writer epoch.
@@ -95,6 +100,7 @@ impl Committer {
             format_description,
             covered_through_us,
             unprotected,
+            tail,
         } = sealing;
         let expected = self.head.seq_last.next();
         if batch.seq_first != expected {
@@ -126,6 +132,7 @@ impl Committer {
         let manifest = SegmentManifest {
             format_description: format_description.to_vec(),
             unprotected,
+            tail: tail.or(self.head.tail),
             ..manifest?
         };
         failpoint::place("manifest.before_put");
@@ -298,6 +305,7 @@ impl Committer {
             undone: batch.undone.clone(),
             undone_rows: batch.undone_rows.clone(),
             unprotected: Vec::new(),
+            tail: None,
             catalog,
             computed: pending.computed,
             requires,
@@ -305,16 +313,16 @@ impl Committer {
     }
 }
 
-/// Repeats a put for as long as the store is away: the batch stays as it is meanwhile, and what is
-/// durable elsewhere stays durable.
-async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
+/// Repeats a call for as long as the store is away: what it is about stays as it is meanwhile, and
+/// what is durable elsewhere stays durable.
+pub(super) async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
     loop {
         match put().await {
             Err(error) if error.kind().is_retryable() => {
-                tracing::warn!(error = %error.report(), "segment not stored yet, trying again");
+                tracing::warn!(error = %error.report(), "the store is away, trying again");
                 tokio::time::sleep(PUT_PAUSE).await;
             }
             outcome => return outcome,

@@ -23,6 +23,7 @@ mod savepoints;
 mod seal;
 mod session;
 mod spool;
+mod tail;
 mod transaction;
 mod waits;
 mod xa;

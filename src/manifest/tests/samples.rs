@@ -48,6 +48,7 @@ pub(crate) fn writer() -> WriterEpoch {
         started_us: 1_763_600_000_000_003,
         version: "0.1.0".into(),
         head_hint: Seq(4),
+        durability: None,
     }
 }
 
@@ -229,6 +230,7 @@ pub(crate) fn segment() -> SegmentManifest {
         undone: Vec::new(),
         undone_rows: Vec::new(),
         unprotected: Vec::new(),
+        tail: None,
         catalog: Some(reference(ObjectName::Catalog {
             timeline: 1,
             seq: Seq(9),
