@@ -84,6 +84,17 @@ fn print(answer: &Answer) -> Result<()> {
                 output::or_dash(stretch.through.as_ref())
             ))?;
         }
+        if let Some(policy) = &timeline.durability {
+            output::line(&format!("  durability    {policy}"))?;
+        }
+        if timeline.tail.objects > 0 {
+            output::line(&format!(
+                "  in the tail   {} objects, {} bytes, in no segment yet; last commit {}",
+                timeline.tail.objects,
+                timeline.tail.bytes,
+                output::or_dash(timeline.tail.through.as_ref())
+            ))?;
+        }
         for xa in &timeline.open_xa {
             output::line(&format!(
                 "  prepared XA   seq {} {}: its rows count once it is committed",

@@ -25,6 +25,8 @@ use uuid::Uuid;
 pub(super) const CATALOG_INTERVAL: u64 = 1_000;
 /// Objects of one segment stored at a time.
 const PUTS_AT_ONCE: usize = 8;
+/// The field of the error of a writer that found a segment of an older one in its place.
+pub(super) const ADOPTED: &str = "adopted_epoch";
 /// Pause after a put that the store's own attempts did not bring through.
 const PUT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -145,6 +147,7 @@ impl Committer {
                 return Err(
                     Error::unavailable("commit segment: an earlier writer was faster")
                         .field("object", other.manifest.object_name())
+                        .field(ADOPTED, other.manifest.epoch)
                         .hint("capture starts again from the new head; nothing is lost"),
                 );
             }

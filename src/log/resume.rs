@@ -195,6 +195,23 @@ impl Writer {
         Ok(writer)
     }
 
+    /// A writer that prepares segments above a repository, for a reader: it claims nothing and marks
+    /// nothing.
+    pub(super) async fn above(
+        repository: &Repository,
+        (timeline, stored): (&Timeline, &StoredManifest),
+        options: &CaptureOptions,
+        clock: &Clock,
+    ) -> Result<Writer> {
+        let identity = identity_at(timeline, &stored.manifest)?;
+        let place = continued(repository, timeline, stored).await?;
+        let mut writer = Writer::at(repository, timeline, place, identity, options, clock);
+        let newest = repository.newest_writer(timeline.timeline).await?;
+        // After everybody who has written what is read.
+        writer.committer.epoch = newest.map_or(0, |writer| writer.epoch) + 1;
+        Ok(writer)
+    }
+
     /// Claims an epoch: from its mark on, writers before are fenced.
     async fn claim(&mut self, clock: &Clock) -> Result<()> {
         let claim = EpochClaim {

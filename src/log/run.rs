@@ -1,5 +1,6 @@
 //! Capture as a whole: a writer, one connection after the other, an orderly end.
 
+use super::commit::ADOPTED;
 use super::guard::EpochGuard;
 use super::resume::{
     CaptureOptions, CaptureProgress, Writer, WriterOptions, ends_with_another, newest,
@@ -92,7 +93,18 @@ pub async fn run(
             .map(SpoolDir::open)
             .transpose()?,
     };
-    let mut capture = opening.open(&control).await?;
+    let mut capture = loop {
+        match opening.open(&control).await {
+            // An older writer is at work until it sees that it is not the newest any more.
+            Err(error) if error.get(ADOPTED).is_some() => {
+                tracing::warn!(error = %error.report(), "capture starts again from the new head");
+                if pause(0, &mut control).await {
+                    return Err(error);
+                }
+            }
+            opened => break opened?,
+        }
+    };
     capture.announce(&control);
     let mut failures = 0_u32;
     let mut collisions = 0_u32;

@@ -16,6 +16,8 @@ const AHEAD: usize = 8;
 pub(in crate::log) struct TailObject {
     pub(in crate::log) name: String,
     pub(in crate::log) bytes: Bytes,
+    /// Length of all objects before.
+    bytes_before: u64,
     /// An older writer put it after the tail had been read for the last time before a newer one
     /// went on: nothing of it was acknowledged.
     pub(in crate::log) is_stale: bool,
@@ -57,6 +59,24 @@ impl TailReader {
         }
     }
 
+    /// One object, whatever it follows.
+    pub(in crate::log) async fn one(
+        repository: &Repository,
+        timeline: u32,
+        number: u64,
+    ) -> Result<TailObject> {
+        let name = ObjectName::Tail { timeline, number }.to_string();
+        let bytes = repository.store().get(&name).await?;
+        let bytes = bytes.ok_or_else(|| missing(&name))?;
+        let head = head_of(&name, bytes.clone())?;
+        Ok(TailObject {
+            bytes_before: head.tail.map_or(0, |link| link.bytes_before),
+            name,
+            bytes,
+            is_stale: false,
+        })
+    }
+
     /// Behind the object read last.
     pub(in crate::log) fn place(&self) -> TailPlace {
         self.place
@@ -71,11 +91,7 @@ impl TailReader {
             return Ok(None);
         };
         let (number, name, bytes) = next?;
-        let bytes = bytes.ok_or_else(|| {
-            Error::corrupt("read tail: an object is missing")
-                .field("object", &name)
-                .hint("bring it back from a mirror or a bucket version")
-        })?;
+        let bytes = bytes.ok_or_else(|| missing(&name))?;
         let head = head_of(&name, bytes.clone())?;
         require_link(&name, &head, &self.place)?;
         self.place = TailPlace {
@@ -86,6 +102,7 @@ impl TailReader {
         };
         Ok(Some(TailObject {
             is_stale: head.epoch < self.place.epoch,
+            bytes_before: self.place.bytes - bytes.len() as u64,
             name,
             bytes,
         }))
@@ -95,6 +112,11 @@ impl TailReader {
 impl TailObject {
     pub(in crate::log) fn reader(&self) -> SpoolReader {
         SpoolReader::object(self.name.clone(), self.bytes.clone())
+    }
+
+    /// Length of all objects up to this one.
+    pub(in crate::log) fn bytes_through(&self) -> u64 {
+        self.bytes_before.saturating_add(self.bytes.len() as u64)
     }
 
     /// Reads it to its end; gives when the last transaction up to there was committed.
@@ -110,6 +132,12 @@ impl TailObject {
         }
         Ok((commit_us != 0).then_some(commit_us))
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::corrupt("read tail: an object is missing")
+        .field("object", name)
+        .hint("bring it back from a mirror or a bucket version")
 }
 
 /// The head of an object.

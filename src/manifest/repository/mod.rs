@@ -239,6 +239,19 @@ impl Repository {
         Ok(self.store.get(&name).await?.is_none())
     }
 
+    /// What the newest writer said when it claimed its epoch; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`Store::get`] and [`Document::decode`].
+    pub async fn newest_writer(&self, timeline: u32) -> Result<Option<WriterEpoch>> {
+        let epoch = self.newest_epoch(timeline).await?;
+        let name = ObjectName::Writer { timeline, epoch }.to_string();
+        match self.store.get(&name).await? {
+            Some(bytes) => WriterEpoch::decode(&name, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The newest claimed epoch of a timeline; 0 when there is none.
     async fn newest_epoch(&self, timeline: u32) -> Result<u64> {
         let prefix = ObjectName::writers_prefix(timeline);

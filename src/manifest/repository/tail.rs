@@ -6,6 +6,15 @@ use crate::error::{Error, Result};
 use crate::storage::ObjectName;
 
 impl Repository {
+    /// Whether a timeline ever had a tail; one list.
+    ///
+    /// # Errors
+    /// As [`Store::list`](crate::storage::Store::list).
+    pub async fn has_tail(&self, timeline: u32) -> Result<bool> {
+        let prefix = ObjectName::tail_prefix(timeline);
+        Ok(!self.store.list(&prefix, None, 1).await?.is_empty())
+    }
+
     /// The numbers of the tail's objects behind `through`, ascending: listed from there, never the
     /// whole tail where the store can seek.
     ///

@@ -246,7 +246,7 @@ fn what_makes_no_sense_is_refused() {
     ];
     let with = |more: &[&str]| cli::run(&[&capture[..], more].concat());
     with(&["--durability", "disk"]).refused(2, &["none, spool, store or both"]);
-    with(&["--durability", "both"]).refused(1, &["--spool-dir"]);
-    with(&["--semi-sync"]).refused(1, &["store or both"]);
+    with(&["--durability", "both"]).refused(2, &["--spool-dir"]);
+    with(&["--semi-sync"]).refused(2, &["store or both"]);
     cli::run(&["capture", "--repo", "file:///none"]).refused(2, &["--source"]);
 }

@@ -120,6 +120,19 @@ impl Scene {
         self.folder.path().join("spool")
     }
 
+    /// The repository's folder, where it is on disk.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    /// As [`capture`](Self::capture), with a base.
+    pub(crate) fn service(&self, more: &[&str], log: &Path) -> cli::Service {
+        let mut arguments = self.arguments(more);
+        arguments[0] = "run".to_owned();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        cli::spawn_logged(&arguments, log)
+    }
+
     /// The spool's binlog files, the oldest first.
     pub(crate) fn spool_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.spool()).expect("a spool");
@@ -194,6 +207,9 @@ impl Scene {
             let transaction: serde_json::Value = serde_json::from_str(line).expect("JSON");
             let seq = transaction["seq"].as_i64().expect("a Seq");
             for change in transaction["changes"].as_array().into_iter().flatten() {
+                if change["op"] != "insert" {
+                    continue;
+                }
                 let number = |name: &str| {
                     let value = &change["after"][name];
                     let number = value.as_u64();
