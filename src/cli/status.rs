@@ -3,6 +3,7 @@
 use super::args::{RepositoryArgs, clock};
 use super::{Outcome, output};
 use crate::error::Result;
+use crate::log::DurabilityPolicy;
 use crate::service::{Status as Answer, TimelineStatus, status};
 use crate::source::{Endpoint, Secret};
 use clap::Args;
@@ -85,7 +86,11 @@ fn print(answer: &Answer) -> Result<()> {
             ))?;
         }
         if let Some(policy) = &timeline.durability {
-            output::line(&format!("  durability    {policy}"))?;
+            let meaning = policy.parse::<DurabilityPolicy>();
+            let meaning = meaning.map_or("", DurabilityPolicy::meaning);
+            output::line(&format!(
+                "  durability    {policy}: a transaction is {meaning}"
+            ))?;
         }
         if timeline.tail.objects > 0 {
             output::line(&format!(

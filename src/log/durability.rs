@@ -43,6 +43,27 @@ impl DurabilityPolicy {
         }
     }
 
+    /// What can be lost, for people.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            DurabilityPolicy::None => {
+                "safe here once its segment is committed; until then the source's binlog alone has it"
+            }
+            DurabilityPolicy::Spool => {
+                "safe once it is on the spool's disk; lost only with source and disk"
+            }
+            DurabilityPolicy::Store => {
+                "safe once it is in the repository, needs no local disk; with semi-sync commits wait \
+                 while the store is away"
+            }
+            DurabilityPolicy::Both => {
+                "safe once it is on the spool's disk and in the repository; with semi-sync commits \
+                 wait while the store is away"
+            }
+        }
+    }
+
     /// Whether what is received goes into a spool.
     #[must_use]
     pub fn uses_spool(self) -> bool {

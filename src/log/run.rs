@@ -93,18 +93,7 @@ pub async fn run(
             .map(SpoolDir::open)
             .transpose()?,
     };
-    let mut capture = loop {
-        match opening.open(&control).await {
-            // An older writer is at work until it sees that it is not the newest any more.
-            Err(error) if error.get(ADOPTED).is_some() => {
-                tracing::warn!(error = %error.report(), "capture starts again from the new head");
-                if pause(0, &mut control).await {
-                    return Err(error);
-                }
-            }
-            opened => break opened?,
-        }
-    };
+    let mut capture = Box::pin(opening.first(&mut control)).await?;
     capture.announce(&control);
     let mut failures = 0_u32;
     let mut collisions = 0_u32;
@@ -126,7 +115,7 @@ pub async fn run(
                 failures += 1;
                 // Its spool must be at rest before it is read.
                 drop(capture);
-                capture = opening.reopen(&mut control).await?;
+                capture = Box::pin(opening.reopen(&mut control)).await?;
                 capture.announce(&control);
                 continue;
             }
@@ -272,11 +261,27 @@ impl Opening<'_> {
         Ok(capture)
     }
 
+    /// As [`open`](Self::open), until no older writer is faster: that one is at work until it sees
+    /// that it is not the newest any more.
+    async fn first(&self, control: &mut CaptureControl) -> Result<Capture> {
+        loop {
+            match Box::pin(self.open(control)).await {
+                Err(error) if error.get(ADOPTED).is_some() => {
+                    tracing::warn!(error = %error.report(), "capture starts again from the new head");
+                    if pause(0, control).await {
+                        return Err(error);
+                    }
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     /// As [`open`](Self::open), for as long as source or store are away.
     async fn reopen(&self, control: &mut CaptureControl) -> Result<Capture> {
         let mut failures = 0;
         loop {
-            match self.open(control).await {
+            match Box::pin(self.open(control)).await {
                 Err(error) if error.kind().is_retryable() => {
                     tracing::warn!(error = %error.report(), "capture cannot start again yet");
                     failures += 1;

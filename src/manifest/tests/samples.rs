@@ -295,3 +295,24 @@ pub(crate) fn catalogue() -> Catalogue {
     catalogue.take_pending(Seq(9));
     catalogue
 }
+
+/// The same where a writer used the tail.
+pub(crate) fn segment_with_tail() -> SegmentManifest {
+    SegmentManifest {
+        tail: Some(crate::manifest::TailPlace {
+            through: 42,
+            sha256: Some(Sha256::of(b"object 42")),
+            bytes: 5_000_000_000,
+            epoch: 2,
+        }),
+        ..segment()
+    }
+}
+
+/// A writer that says when a transaction is durable.
+pub(crate) fn writer_with_policy() -> WriterEpoch {
+    WriterEpoch {
+        durability: Some("store".into()),
+        ..writer()
+    }
+}
