@@ -1,7 +1,7 @@
 //! Arguments that several commands share.
 
 use crate::error::{Error, Result, Wrap};
-use crate::log::{CaptureOptions, DurabilityPolicy};
+use crate::log::{CaptureOptions, DurabilityPolicy, through_tail};
 use crate::manifest::Repository;
 use crate::runtime::Clock;
 use crate::snapshot::BaseOptions;
@@ -129,6 +129,11 @@ impl RepositoryArgs {
     pub(super) async fn open(&self) -> Result<Repository> {
         Repository::open(self.store()?).await
     }
+
+    /// To read from, with what is in no segment yet.
+    pub(super) async fn open_with_tail(&self) -> Result<Repository> {
+        Box::pin(through_tail(&self.open().await?, &clock())).await
+    }
 }
 
 /// How capture works.
@@ -160,7 +165,8 @@ pub(super) struct CaptureArgs {
     #[arg(long, env = "TIDELOG_CAPTURE_HEARTBEAT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     heartbeat_ms: u64,
     /// When a transaction counts as durable: `none`, when its segment is committed; `spool`, when
-    /// it is in a synced file of the spool directory.
+    /// it is in a synced file of the spool directory; `store`, when it is in an object of the
+    /// repository's tail (no local disk is needed); `both`, when it is in the spool and in the tail.
     #[arg(
         long,
         env = "TIDELOG_CAPTURE_DURABILITY",

@@ -43,6 +43,7 @@ impl Capture {
             let repository = self.repository.open().await?;
             Box::pin(log::finish(&repository, &options, &clock, &control)).await?;
         } else {
+            options.validate()?;
             let endpoint = self.source.endpoint()?;
             let repository = self.repository.open().await?;
             let run = log::run(&repository, &endpoint, &options, &clock, control);

@@ -3,6 +3,7 @@
 use super::args::{RepositoryArgs, SourceArgs, StoreArgs, TargetArgs, clock};
 use super::{Outcome, output};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::DurabilityPolicy;
 use crate::manifest::Repository;
 use crate::source::{
     CheckLine, Endpoint, Report, Severity, SourceNeeds, SqlClient, SqlSession, TargetNeeds,
@@ -26,6 +27,14 @@ pub(super) struct Check {
     /// Requires that the source can let commits wait for tidelog.
     #[arg(long, env = "TIDELOG_CAPTURE_SEMI_SYNC")]
     semi_sync: bool,
+    /// Says what this policy of `capture` means: none, spool, store or both.
+    #[arg(
+        long,
+        env = "TIDELOG_CAPTURE_DURABILITY",
+        value_name = "POLICY",
+        default_value = DurabilityPolicy::None.name()
+    )]
+    durability: DurabilityPolicy,
 }
 
 #[derive(Serialize)]
@@ -41,7 +50,8 @@ struct Answer {
 impl Check {
     pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
         let endpoint = self.source.endpoint()?;
-        let source = source(&endpoint, self.semi_sync).await?;
+        let mut source = source(&endpoint, self.semi_sync).await?;
+        source.lines.push(self.policy());
         let target = match self.target.endpoint()? {
             Some(target) => Some(check_restore_target(&target, &source).await?),
             None => None,
@@ -76,6 +86,24 @@ impl Check {
             print(&answer)?;
         }
         Ok(if blocked { Outcome::No } else { Outcome::Done })
+    }
+}
+
+impl Check {
+    fn policy(&self) -> CheckLine {
+        let policy = self.durability;
+        let is_lossy = self.semi_sync && policy == DurabilityPolicy::None;
+        CheckLine {
+            name: "durability".into(),
+            found: format!("{}: a transaction is {}", policy.name(), policy.meaning()),
+            wanted: "spool, store or both where commits wait (--semi-sync)".into(),
+            fix: is_lossy
+                .then(|| "--durability spool --spool-dir DIR, or --durability store".into()),
+            severity: match is_lossy {
+                true => Severity::Warn,
+                false => Severity::Ok,
+            },
+        }
     }
 }
 

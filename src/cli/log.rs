@@ -73,7 +73,7 @@ struct Wanted {
 
 impl Log {
     pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
-        let repository = self.repository.open().await?;
+        let repository = self.repository.open_with_tail().await?;
         let timeline = repository.timelines().await?.pop();
         let timeline =
             timeline.ok_or_else(|| Error::gap("find timeline: nothing has been captured yet"))?;

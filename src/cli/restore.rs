@@ -80,7 +80,7 @@ enum EdgeArg {
 
 impl Restore {
     pub(super) async fn execute(self, json: bool) -> Result<Outcome> {
-        let repository = self.repository.open().await?;
+        let repository = self.repository.open_with_tail().await?;
         let options = self.options(&repository).await?;
         if self.dry_run {
             let plan = restore::plan(&repository, &options).await?;

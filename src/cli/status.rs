@@ -3,6 +3,7 @@
 use super::args::{RepositoryArgs, clock};
 use super::{Outcome, output};
 use crate::error::Result;
+use crate::log::DurabilityPolicy;
 use crate::service::{Status as Answer, TimelineStatus, status};
 use crate::source::{Endpoint, Secret};
 use clap::Args;
@@ -82,6 +83,21 @@ fn print(answer: &Answer) -> Result<()> {
                 stretch.seq_last,
                 output::or_dash(stretch.from.as_ref()),
                 output::or_dash(stretch.through.as_ref())
+            ))?;
+        }
+        if let Some(policy) = &timeline.durability {
+            let meaning = policy.parse::<DurabilityPolicy>();
+            let meaning = meaning.map_or("", DurabilityPolicy::meaning);
+            output::line(&format!(
+                "  durability    {policy}: a transaction is {meaning}"
+            ))?;
+        }
+        if timeline.tail.objects > 0 {
+            output::line(&format!(
+                "  in the tail   {} objects, {} bytes, in no segment yet; last commit {}",
+                timeline.tail.objects,
+                timeline.tail.bytes,
+                output::or_dash(timeline.tail.through.as_ref())
             ))?;
         }
         for xa in &timeline.open_xa {

@@ -1,9 +1,11 @@
 //! `tidelog verify`
 
-use super::args::RepositoryArgs;
+use super::args::{RepositoryArgs, clock};
 use super::{Outcome, output};
 use crate::error::Result;
-use crate::history::{VerifyOptions, verify};
+use crate::history::{VerifyOptions, VerifyReport, verify};
+use crate::log::{check_tail, through_tail};
+use crate::manifest::Repository;
 use crate::observe::progress;
 use crate::position::Seq;
 use clap::Args;
@@ -31,7 +33,9 @@ impl Verify {
         let bar = progress("verifying");
         let verified = verify(&repository, &options).await;
         bar.finish_and_clear();
-        let report = verified?;
+        let mut report = verified?;
+        let checked = self.tail(&repository, &mut report).await;
+        report.note(checked)?;
         if json {
             output::json(&report)?;
         } else {
@@ -39,8 +43,9 @@ impl Verify {
                 output::line(&format!("DAMAGE {}", damage.problem))?;
             }
             output::line(&format!(
-                "{} segments, {} bases, {} files, {} bytes read{}: {}",
+                "{} segments, {} objects of the tail, {} bases, {} files, {} bytes read{}: {}",
                 report.segments,
+                report.tail_objects,
                 report.bases,
                 report.files,
                 report.bytes,
@@ -64,5 +69,17 @@ impl Verify {
         } else {
             Outcome::No
         })
+    }
+
+    /// What is in no segment yet; with `--full` it is recovered as well, into nothing.
+    async fn tail(&self, repository: &Repository, report: &mut VerifyReport) -> Result<()> {
+        for timeline in repository.timelines().await? {
+            let checked = check_tail(repository, timeline.timeline).await?;
+            report.tail_objects += checked.objects;
+        }
+        if self.full && report.tail_objects > 0 {
+            Box::pin(through_tail(repository, &clock())).await?;
+        }
+        Ok(())
     }
 }

@@ -50,6 +50,8 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Events rebuilt (`full`).
     pub events: u64,
+    /// Objects of the tail that are in no segment, and were checked.
+    pub tail_objects: u64,
     /// Damage found.
     pub damage: Vec<Damage>,
     /// Seconds it took.
@@ -99,17 +101,19 @@ struct Walk<'a> {
     report: VerifyReport,
 }
 
-impl Walk<'_> {
-    /// Damage goes into the report and the walk goes on; what says nothing about the repository
-    /// ends it.
-    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+impl VerifyReport {
+    /// Damage goes into the report; what says nothing about the repository is an error.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Config`.
+    pub fn note(&mut self, outcome: Result<()>) -> Result<()> {
         match outcome {
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Config) => {
                 Err(error)
             }
             Err(error) => {
                 let object = error.get("object").map(str::to_owned);
-                self.report.damage.push(Damage {
+                self.damage.push(Damage {
                     object,
                     problem: error.report(),
                 });
@@ -117,6 +121,12 @@ impl Walk<'_> {
             }
             Ok(()) => Ok(()),
         }
+    }
+}
+
+impl Walk<'_> {
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        self.report.note(outcome)
     }
 
     async fn log(&mut self, timeline: &crate::manifest::Timeline) -> Result<()> {

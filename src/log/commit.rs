@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
     LastEvent, ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
-    Unprotected,
+    TailPlace, Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -25,6 +25,8 @@ use uuid::Uuid;
 pub(super) const CATALOG_INTERVAL: u64 = 1_000;
 /// Objects of one segment stored at a time.
 const PUTS_AT_ONCE: usize = 8;
+/// The field of the error of a writer that found a segment of an older one in its place.
+pub(super) const ADOPTED: &str = "adopted_epoch";
 /// Pause after a put that the store's own attempts did not bring through.
 const PUT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,7 @@ pub(crate) struct Head {
     pub(crate) commit_max_us: Option<i64>,
     pub(crate) covered_through_us: Option<i64>,
     pub(crate) open_xa: Vec<OpenXa>,
+    pub(crate) tail: Option<TailPlace>,
 }
 
 impl Head {
@@ -52,6 +55,7 @@ impl Head {
             commit_max_us: manifest.commit_time.max_us,
             covered_through_us: manifest.covered_through_us,
             open_xa: manifest.open_xa.clone(),
+            tail: manifest.tail,
         }
     }
 }
@@ -70,6 +74,8 @@ pub(crate) struct Sealing {
     pub(crate) unprotected: Vec<Unprotected>,
     /// See [`SegmentManifest::last_event`].
     pub(crate) last_event: Option<LastEvent>,
+    /// How far the tail is in segments once this one is committed; `None`: as before.
+    pub(crate) tail: Option<TailPlace>,
 }
 
 /// Commits segments at the end of a chain; owned by one writer epoch.
@@ -99,6 +105,7 @@ impl Committer {
             covered_through_us,
             unprotected,
             last_event,
+            tail,
         } = sealing;
         let expected = self.head.seq_last.next();
         if batch.seq_first != expected {
@@ -131,6 +138,7 @@ impl Committer {
             format_description: format_description.to_vec(),
             unprotected,
             last_event,
+            tail: tail.or(self.head.tail),
             ..manifest?
         };
         failpoint::place("manifest.before_put");
@@ -143,6 +151,7 @@ impl Committer {
                 return Err(
                     Error::unavailable("commit segment: an earlier writer was faster")
                         .field("object", other.manifest.object_name())
+                        .field(ADOPTED, other.manifest.epoch)
                         .hint("capture starts again from the new head; nothing is lost"),
                 );
             }
@@ -304,6 +313,7 @@ impl Committer {
             undone: batch.undone.clone(),
             undone_rows: batch.undone_rows.clone(),
             unprotected: Vec::new(),
+            tail: None,
             catalog,
             computed: pending.computed,
             requires,
@@ -311,16 +321,16 @@ impl Committer {
     }
 }
 
-/// Repeats a put for as long as the store is away: the batch stays as it is meanwhile, and what is
-/// durable elsewhere stays durable.
-async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
+/// Repeats a call for as long as the store is away: what it is about stays as it is meanwhile, and
+/// what is durable elsewhere stays durable.
+pub(super) async fn patiently<T, F>(mut put: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
     loop {
         match put().await {
             Err(error) if error.kind().is_retryable() => {
-                tracing::warn!(error = %error.report(), "segment not stored yet, trying again");
+                tracing::warn!(error = %error.report(), "the store is away, trying again");
                 tokio::time::sleep(PUT_PAUSE).await;
             }
             outcome => return outcome,

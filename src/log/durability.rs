@@ -1,13 +1,15 @@
-//! The one write ordering of the product: durable -> acknowledged -> sealed -> data put ->
-//! manifest put -> spool dropped. Every step of it is taken by a method here, in the order of the
+//! The one write ordering of the product: durable (in the spool, in the tail, or in both) ->
+//! acknowledged -> sealed -> data put -> manifest put -> spool dropped. Every step of it is taken by a method here, in the order of the
 //! methods, and moves the [`Ladder`]; `commit` does the two puts. Nobody else writes any of them.
 
 use super::guard::EpochGuard;
 use super::ladder::Ladder;
 use super::spool::{FileHead, SPOOL_FORMAT, Spool};
+use super::tail::{Group, Tail};
 use crate::binlog::event::{FLAG_ARTIFICIAL, kind};
 use crate::binlog::write::repeated_description;
 use crate::error::{Error, Result};
+use crate::manifest::TailPlace;
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::runtime::{failpoint, ids::random_u64};
 use crate::source::EventStream;
@@ -23,6 +25,10 @@ pub enum DurabilityPolicy {
     None,
     /// When it is in a synced file of the spool.
     Spool,
+    /// When it is in an object of the repository's tail.
+    Store,
+    /// When it is in the spool and in the tail.
+    Both,
 }
 
 impl DurabilityPolicy {
@@ -32,7 +38,42 @@ impl DurabilityPolicy {
         match self {
             DurabilityPolicy::None => "none",
             DurabilityPolicy::Spool => "spool",
+            DurabilityPolicy::Store => "store",
+            DurabilityPolicy::Both => "both",
         }
+    }
+
+    /// What can be lost, for people.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            DurabilityPolicy::None => {
+                "safe here once its segment is committed; until then the source's binlog alone has it"
+            }
+            DurabilityPolicy::Spool => {
+                "safe once it is on the spool's disk; lost only with source and disk"
+            }
+            DurabilityPolicy::Store => {
+                "safe once it is in the repository, needs no local disk; with semi-sync commits wait \
+                 while the store is away"
+            }
+            DurabilityPolicy::Both => {
+                "safe once it is on the spool's disk and in the repository; with semi-sync commits \
+                 wait while the store is away"
+            }
+        }
+    }
+
+    /// Whether what is received goes into a spool.
+    #[must_use]
+    pub fn uses_spool(self) -> bool {
+        matches!(self, DurabilityPolicy::Spool | DurabilityPolicy::Both)
+    }
+
+    /// Whether what is received goes into the tail.
+    #[must_use]
+    pub fn uses_tail(self) -> bool {
+        matches!(self, DurabilityPolicy::Store | DurabilityPolicy::Both)
     }
 }
 
@@ -43,10 +84,9 @@ impl FromStr for DurabilityPolicy {
         match text {
             "none" => Ok(DurabilityPolicy::None),
             "spool" => Ok(DurabilityPolicy::Spool),
-            "store" | "both" => Err(format!(
-                "durability {text} is not in this version: use spool"
-            )),
-            _ => Err("use none or spool".to_owned()),
+            "store" => Ok(DurabilityPolicy::Store),
+            "both" => Ok(DurabilityPolicy::Both),
+            _ => Err("use none, spool, store or both".to_owned()),
         }
     }
 }
@@ -73,16 +113,30 @@ pub(super) struct Beginning {
     pub(super) backlog_until: Option<BinlogPosition>,
 }
 
+/// What is known of received events when they are handed over.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    /// The format description in force.
+    pub(super) description: Bytes,
+    /// When, on our clock.
+    pub(super) at_us: i64,
+    /// A transaction is open at their end.
+    pub(super) is_open: bool,
+    /// When the last whole transaction was committed, the source's clock.
+    pub(super) commit_us: Option<i64>,
+}
+
 /// Everything that makes transactions durable, and what follows from it.
 #[derive(Debug)]
 pub(super) struct Durability {
     ladder: Ladder,
     owner: Owner,
     spool: Option<Spool>,
+    tail: Option<Tail>,
     guard: Option<EpochGuard>,
-    /// Events received and not handed to the spool yet.
+    /// Events received and not handed over yet.
     pending: Vec<Bytes>,
-    /// Of the file that the first of `pending` begins.
+    /// Of a file or object that the first of `pending` begins.
     beginning: Option<Beginning>,
     /// The source's file ends with the last of `pending`.
     ends_file: bool,
@@ -99,6 +153,7 @@ impl Durability {
             ladder: Ladder::default(),
             owner,
             spool: None,
+            tail: None,
             guard: None,
             pending: Vec::new(),
             beginning: None,
@@ -122,6 +177,11 @@ impl Durability {
         self.spool = Some(spool);
     }
 
+    /// From now on events go to the tail.
+    pub(super) fn use_tail(&mut self, tail: Tail) {
+        self.tail = Some(tail);
+    }
+
     /// From now on acknowledgements are sent, as long as the guard holds.
     pub(super) fn use_guard(&mut self, guard: EpochGuard) {
         self.guard = Some(guard);
@@ -141,20 +201,26 @@ impl Durability {
         self.ladder.durable()
     }
 
-    /// Whether the next event begins a file, so that [`take`](Self::take) wants its beginning.
+    /// Whether the next event may begin a file or an object, so that [`take`](Self::take) wants its
+    /// beginning.
     pub(super) fn wants_beginning(&self) -> bool {
-        self.beginning.is_none() && self.spool.as_ref().is_some_and(|s| !s.is_open())
+        let begins_file = self.spool.as_ref().is_some_and(|s| !s.is_open());
+        self.pending.is_empty() && (begins_file || self.tail.is_some())
+    }
+
+    fn is_kept(&self) -> bool {
+        self.spool.is_some() || self.tail.is_some()
     }
 
     /// An event was received, whole and checked. `true` when the source's file ends with it: it
     /// must be handed over before the next one, which begins a file here as well. (A GTID list in
     /// the middle of a file is none that MariaDB's own tool reads.)
     pub(super) fn take(&mut self, event: &Bytes, beginning: Option<Beginning>) -> bool {
-        let Some(spool) = &self.spool else {
+        if !self.is_kept() {
             return false;
-        };
+        }
         if is_spooled(event) {
-            if !spool.is_open() && self.pending.is_empty() {
+            if self.pending.is_empty() {
                 self.beginning = beginning;
             }
             self.pending.push(event.clone());
@@ -175,27 +241,39 @@ impl Durability {
         }
     }
 
-    /// Hands what was taken to the spool.
-    pub(super) fn hand_over(&mut self, description: &Bytes, received_us: i64) -> Result<()> {
-        let Some(spool) = &mut self.spool else {
-            return Ok(());
-        };
+    /// Hands what was taken to the spool and the tail.
+    pub(super) fn hand_over(&mut self, received: Received) -> Result<()> {
         let ends_file = std::mem::take(&mut self.ends_file);
         if !self.pending.is_empty() {
             failpoint::place("receive.group");
-            if !spool.is_open() {
-                let beginning = self.beginning.take().ok_or_else(|| {
-                    Error::internal("begin spool file: what its first event follows is not known")
-                })?;
-                let head = self.owner.head(beginning, spool.number_next());
-                spool.begin(head, repeated_description(description)?.into())?;
-            }
             let events = std::mem::take(&mut self.pending);
-            spool.append(events, received_us, self.ladder.received())?;
+            let beginning = self.beginning.take();
+            let unknown =
+                || Error::internal("begin spool file: what its first event follows is not known");
+            if let Some(spool) = &mut self.spool {
+                if !spool.is_open() {
+                    let beginning = beginning.clone().ok_or_else(unknown)?;
+                    let head = self.owner.head(beginning, spool.number_next());
+                    spool.begin(head, repeated_description(&received.description)?.into())?;
+                }
+                spool.append(events.clone(), received.at_us, self.ladder.received())?;
+            }
+            if let Some(tail) = &mut self.tail {
+                tail.append(Group {
+                    events,
+                    received_us: received.at_us,
+                    transactions: self.ladder.received(),
+                    commit_us: received.commit_us,
+                    is_open: received.is_open,
+                    ends_file,
+                    beginning: beginning.ok_or_else(unknown)?,
+                    description: received.description,
+                })?;
+            }
         }
-        match ends_file {
-            true => spool.close(),
-            false => Ok(()),
+        match &mut self.spool {
+            Some(spool) if ends_file => spool.close(),
+            _ => Ok(()),
         }
     }
 
@@ -208,14 +286,19 @@ impl Durability {
             spool.close()?;
             spool.drop_through(self.ladder.committed())?;
         }
+        if let Some(tail) = &self.tail {
+            tail.disconnect()?;
+        }
         self.settle().await
     }
 
-    /// Whether reading must wait: for the disk, or (between transactions) for room.
+    /// Whether reading must wait: for the disk or the store, or (between transactions) for room.
     pub(super) fn is_paused(&self, in_transaction: bool) -> bool {
-        self.spool
-            .as_ref()
-            .is_some_and(|s| s.is_behind() || (s.is_full() && !in_transaction))
+        self.tail.as_ref().is_some_and(Tail::is_behind)
+            || self
+                .spool
+                .as_ref()
+                .is_some_and(|s| s.is_behind() || (s.is_full() && !in_transaction))
     }
 
     /// Whether a segment must be committed to make room.
@@ -223,14 +306,28 @@ impl Durability {
         self.spool.as_ref().is_some_and(Spool::is_full)
     }
 
-    /// Step 1: waits until more is durable; for ever without a spool. Fails as well when another
-    /// writer has taken over. Cancel-safe.
+    /// Waits until something durable is not acknowledged, or more has become durable. Fails as well when another writer has taken over. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Result<()> {
-        let (spool, guard) = (&mut self.spool, &mut self.guard);
+        self.note()?;
+        match self.guard.is_some() && self.ladder.owes_acknowledgement() {
+            true => Ok(()),
+            false => self.advanced().await,
+        }
+    }
+
+    /// Step 1: waits until more is in the spool or in the tail; for ever without either.
+    async fn advanced(&mut self) -> Result<()> {
+        let (spool, tail, guard) = (&mut self.spool, &mut self.tail, &mut self.guard);
         tokio::select! {
             changed = async {
                 match spool {
                     Some(spool) => spool.changed().await,
+                    None => std::future::pending().await,
+                }
+            } => changed,
+            changed = async {
+                match tail {
+                    Some(tail) => tail.changed().await,
                     None => std::future::pending().await,
                 }
             } => changed,
@@ -243,10 +340,13 @@ impl Durability {
         }
     }
 
-    /// Takes note of what has become durable.
+    /// Takes note of what has become durable: with `both`, what is in the spool and in the tail.
     fn note(&mut self) -> Result<()> {
-        match &self.spool {
-            Some(spool) => self.ladder.make_durable(spool.durable()),
+        let spool = self.spool.as_ref().map(Spool::durable);
+        let tail = self.tail.as_ref().map(Tail::durable);
+        match spool.into_iter().chain(tail).min() {
+            // A commit may have made durable what has not come through here yet.
+            Some(durable) => self.ladder.make_durable(durable.max(self.ladder.durable())),
             None => Ok(()),
         }
     }
@@ -254,8 +354,8 @@ impl Durability {
     /// Step 1 for all that was received and handed over.
     pub(super) async fn settle(&mut self) -> Result<()> {
         self.note()?;
-        while self.spool.is_some() && self.ladder.durable() < self.ladder.received() {
-            self.changed().await?;
+        while self.is_kept() && self.ladder.durable() < self.ladder.received() {
+            self.advanced().await?;
             self.note()?;
         }
         Ok(())
@@ -291,15 +391,15 @@ impl Durability {
     }
 
     /// Step 3: all that was received goes into a segment. It is durable before, and the spool's
-    /// next file begins behind it.
-    pub(super) async fn seal(&mut self) -> Result<Sealed> {
+    /// next file begins behind it. Gives the place in the tail that the segment reaches.
+    pub(super) async fn seal(&mut self) -> Result<(Sealed, Option<TailPlace>)> {
         self.settle().await?;
         failpoint::place("seal.before");
-        let through = self.ladder.seal(self.spool.is_some())?;
+        let through = self.ladder.seal(self.is_kept())?;
         if let Some(spool) = &mut self.spool {
             spool.close()?;
         }
-        Ok(Sealed(through))
+        Ok((Sealed(through), self.tail.as_ref().map(Tail::place)))
     }
 
     /// Steps 4 and 5 are done: the manifest exists. Step 6: the spool drops what it covers.
@@ -313,7 +413,7 @@ impl Durability {
 }
 
 impl Owner {
-    fn head(&self, beginning: Beginning, number: u64) -> FileHead {
+    pub(super) fn head(&self, beginning: Beginning, number: u64) -> FileHead {
         FileHead {
             format: SPOOL_FORMAT,
             repository_id: self.repository_id,
@@ -330,6 +430,7 @@ impl Owner {
             clock_offset_us: beginning.clock_offset_us,
             clock_error_us: beginning.clock_error_us,
             backlog_until: beginning.backlog_until,
+            tail: None,
         }
     }
 }
@@ -356,12 +457,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_built_is_refused_by_name() {
-        assert_eq!("spool".parse(), Ok(DurabilityPolicy::Spool));
-        for later in ["store", "both"] {
-            let error = DurabilityPolicy::from_str(later).expect_err("not built");
-            assert!(error.contains(later) && error.contains("spool"), "{error}");
+    fn policies_have_names() {
+        use DurabilityPolicy::{Both, None, Spool, Store};
+        for policy in [None, Spool, Store, Both] {
+            assert_eq!(policy.name().parse(), Ok(policy));
         }
+        assert_eq!(
+            [None, Spool, Store, Both].map(|p| (p.uses_spool(), p.uses_tail())),
+            [(false, false), (true, false), (false, true), (true, true)]
+        );
         assert!(DurabilityPolicy::from_str("disk").is_err());
     }
 

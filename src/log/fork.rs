@@ -7,7 +7,7 @@
 use super::commit::Head;
 use super::history::{self, Ours, Stop, Verdict, Why};
 use super::resume::{CaptureOptions, Place, Writer, WriterOptions, identity_at, identity_of};
-use super::run::visitor_identity;
+use super::run::{has_unsealed_tail, visitor_identity};
 use super::spool::SpoolDir;
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -75,6 +75,12 @@ pub async fn fork(
         clock,
     };
     require_empty_spool(options.capture)?;
+    if has_unsealed_tail(repository).await? {
+        return Err(
+            Error::config("fork timeline: a part of its tail is in no segment yet")
+                .hint("seal it first: tidelog capture --finish"),
+        );
+    }
     let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
     let source = SourceHistory::read(&mut client).await?;
     let newest = repository.timelines().await?.pop();
@@ -359,6 +365,7 @@ fn place(
     let seq_last = timeline.seq_first().prev();
     Place {
         head: Head {
+            tail: None,
             seq_last,
             sha256: timeline.parent.map(|fork| fork.sha256),
             gtids_through: gtids,

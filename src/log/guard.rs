@@ -2,7 +2,8 @@
 //!
 //! The log itself is fenced by its manifests. Acknowledgements from a spool happen between two of
 //! them, so a writer also asks, once a heartbeat, whether a newer epoch was claimed. While the
-//! store is away nobody can claim one, and acknowledging from the spool goes on.
+//! store is away nobody can claim one, and acknowledging from the spool goes on. What is durable in
+//! the tail is looked at after every object (`tail`).
 
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
@@ -74,11 +75,16 @@ impl EpochGuard {
     }
 
     fn fenced(&self) -> Error {
-        Error::fenced("acknowledge to source: another writer has claimed the timeline")
-            .field("timeline", self.timeline)
-            .field("epoch", self.epoch)
-            .hint("another tidelog captures into this timeline now: stop one of the two")
+        overtaken(self.timeline, self.epoch)
     }
+}
+
+/// Another writer has claimed the timeline after the one of `epoch`.
+pub(super) fn overtaken(timeline: u32, epoch: u64) -> Error {
+    Error::fenced("acknowledge to source: another writer has claimed the timeline")
+        .field("timeline", timeline)
+        .field("epoch", epoch)
+        .hint("another tidelog captures into this timeline now: stop one of the two")
 }
 
 impl Drop for EpochGuard {

@@ -2,7 +2,7 @@
 //!
 //! Counts whole transactions since this capture began: received >= durable >= acked, durable >=
 //! sealed >= committed >= dropped. Each is asserted where it moves. What durable means is the
-//! policy's: with a spool, an fsynced file; without, a committed segment.
+//! policy's: an fsynced file of the spool, an object of the tail, both, or a committed segment.
 
 use crate::error::{Error, Result};
 
@@ -49,6 +49,11 @@ impl Ladder {
         )?;
         self.durable = through;
         Ok(())
+    }
+
+    /// Whether something durable is not acknowledged.
+    pub(super) fn owes_acknowledgement(&self) -> bool {
+        self.acked < self.durable
     }
 
     /// The first `through` may be acknowledged.

@@ -1,6 +1,6 @@
-//! After a crash: what the spool holds past the last manifest is read back and sealed.
+//! After a crash: what the tail and the spool hold past the last manifest is read back and sealed.
 //!
-//! The place is found from the manifests and the spool's own content. The events go through the
+//! The place is found from the manifests and their own content. The events go through the
 //! same assembler and batch as when they were received, at the same times, so that the segments
 //! are those that the crash prevented. A dump starts only after all of them are committed.
 
@@ -8,7 +8,7 @@ use super::commit_time::CommitClock;
 use super::durability::Owner;
 use super::run::CaptureControl;
 use super::session::{Capture, Ended};
-use super::spool::{FileHead, Item, SPOOL_FORMAT, SpoolDir, SpoolFile, SpoolReader};
+use super::spool::{FileHead, Item, SPOOL_FORMAT, SpoolDir, SpoolReader};
 use crate::binlog::Assembler;
 use crate::change::{Begin, LogItem};
 use crate::error::{Error, Result};
@@ -17,16 +17,20 @@ use crate::runtime::failpoint;
 use bytes::Bytes;
 use std::cmp::Ordering;
 
-/// Progress through all files of a spool.
+mod tail;
+
+/// Progress through all files of a spool, or all objects of a tail.
 struct Recovery {
     /// Where the log ended when recovery began.
     committed: GtidSet,
     position: BinlogPosition,
-    /// What the spool says was received, up to here.
+    /// What they say was received, up to here.
     seen: GtidSet,
     /// A transaction that is in no segment was taken.
     has_taken: bool,
     transactions: u64,
+    /// The file at hand.
+    replay: Option<Replay>,
 }
 
 /// One file on its way.
@@ -53,18 +57,20 @@ impl Capture {
         };
         failpoint::place("recover.begin");
         self.durability.begin_recovery();
-        let committed = self.gtids_all()?;
-        let mut recovery = Recovery {
-            seen: GtidSet::empty(committed.flavor()),
-            committed,
-            position: self.batch.position.clone(),
-            has_taken: false,
-            transactions: 0,
-        };
+        let mut recovery = self.recovery()?;
         for file in &files {
-            self.recover_file(file, &mut recovery, control).await?;
+            let mut reader = SpoolReader::open(file)?;
+            self.recover_file(&mut reader, &mut recovery, control)
+                .await?;
+            if let Some((offset, bytes)) = reader.cut() {
+                tracing::warn!(
+                    file = %file.path.display(), offset, bytes,
+                    "the end of the spool was torn by a crash and is cut off; it was not acknowledged"
+                );
+            }
             failpoint::place("recover.file_read");
         }
+        self.end_files(&mut recovery);
         self.seal_now(control).await?;
         self.settle(control).await?;
         failpoint::place("recover.sealed");
@@ -79,6 +85,18 @@ impl Capture {
         Ok(newest.number + 1)
     }
 
+    fn recovery(&self) -> Result<Recovery> {
+        let committed = self.gtids_all()?;
+        Ok(Recovery {
+            seen: GtidSet::empty(committed.flavor()),
+            committed,
+            position: self.batch.position.clone(),
+            has_taken: false,
+            transactions: 0,
+            replay: None,
+        })
+    }
+
     async fn seal_now(&mut self, control: &CaptureControl) -> Result<()> {
         match self.seal(control).await {
             Err(Ended::Commit(error) | Ended::Stream(error)) => Err(error),
@@ -88,51 +106,83 @@ impl Capture {
 
     async fn recover_file(
         &mut self,
-        file: &SpoolFile,
+        reader: &mut SpoolReader,
         recovery: &mut Recovery,
         control: &CaptureControl,
     ) -> Result<()> {
-        let named = |error: Error| error.field("file", file.path.display());
-        let mut reader = SpoolReader::open(file)?;
-        let (mut replay, mut description): (Option<Replay>, Option<Bytes>) = (None, None);
+        let mut description: Option<Bytes> = None;
+        let (mut has_head, mut is_repeated) = (false, false);
         while let Some(item) = reader.next()? {
-            match (item, &mut replay) {
-                (Item::Head(head), None) => {
-                    check_owner(&head, self.durability.owner()).map_err(named)?;
-                    recovery.seen.union(&head.after_gtids).map_err(named)?;
-                    let mut begun = self.replay(*head);
-                    if let Some(event) = description.take() {
-                        self.replay_event(event, &mut begun, recovery)
-                            .map_err(named)?;
-                    }
-                    replay = Some(begun);
+            let taken = match item {
+                Item::Head(head) if !has_head => {
+                    has_head = true;
+                    is_repeated = head.tail.is_some_and(|link| link.continues);
+                    self.begin_file(*head, description.take(), recovery)
                 }
-                (Item::Received(at_us), Some(replay)) => replay.received_us = at_us,
-                (Item::Event(event), Some(replay)) => {
-                    self.replay_event(event, replay, recovery).map_err(named)?;
-                    if self.is_full() {
-                        self.seal_now(control).await?;
-                    }
+                Item::Head(_) => Err(Error::corrupt("read spool file with two heads")),
+                Item::Received(at_us) => {
+                    is_repeated = false;
+                    recovery.received(at_us)
                 }
                 // The description stands before the head.
-                (Item::Event(event), None) => description = Some(event),
-                (Item::Head(_) | Item::Received(_), _) => {
-                    return Err(named(Error::corrupt("read spool file with two heads")));
+                Item::Event(event) if !has_head => {
+                    description = Some(event);
+                    Ok(())
                 }
+                // What begins the file says where a transaction goes on that is at hand.
+                Item::Event(_) if is_repeated => Ok(()),
+                Item::Event(event) => self.replay_next(event, recovery),
+                Item::End(_) => Ok(()),
+            };
+            taken.map_err(|error| reader.named(error))?;
+            if self.is_full() {
+                self.seal_now(control).await?;
             }
         }
-        if let Some((offset, bytes)) = reader.cut() {
-            tracing::warn!(
-                file = %file.path.display(), offset, bytes,
-                "the end of the spool was torn by a crash and is cut off; it was not acknowledged"
-            );
+        Ok(())
+    }
+
+    /// A file begins: with what came on its connection, or with the rest of a transaction.
+    fn begin_file(
+        &mut self,
+        head: FileHead,
+        description: Option<Bytes>,
+        recovery: &mut Recovery,
+    ) -> Result<()> {
+        check_owner(&head, self.durability.owner())?;
+        recovery.seen.union(&head.after_gtids)?;
+        if head.tail.is_some_and(|link| link.continues) {
+            let at_hand = recovery.replay.as_ref();
+            return match at_hand.is_some_and(|r| r.head.epoch == head.epoch) {
+                true => Ok(()),
+                false => Err(Error::corrupt(
+                    "read tail object that goes on with a transaction nobody began",
+                )),
+            };
         }
-        // What was open when the connection ended came again on the next one.
+        self.end_files(recovery);
+        recovery.replay = Some(self.replay(head));
+        match description {
+            Some(event) => self.replay_next(event, recovery),
+            None => Ok(()),
+        }
+    }
+
+    /// What was open when the connection ended came again on the next one.
+    fn end_files(&mut self, recovery: &mut Recovery) {
         self.batch.abandon();
-        if let Some(replay) = replay {
+        if let Some(replay) = recovery.replay.take() {
             self.commit_lo_us = self.commit_lo_us.max(replay.clock.lo_us);
         }
-        Ok(())
+    }
+
+    fn replay_next(&mut self, event: Bytes, recovery: &mut Recovery) -> Result<()> {
+        let Some(mut replay) = recovery.replay.take() else {
+            return Err(Error::corrupt("read spool file without its head"));
+        };
+        let replayed = self.replay_event(event, &mut replay, recovery);
+        recovery.replay = Some(replay);
+        replayed
     }
 
     fn replay(&self, head: FileHead) -> Replay {
@@ -241,6 +291,13 @@ impl Capture {
 }
 
 impl Recovery {
+    fn received(&mut self, at_us: i64) -> Result<()> {
+        if let Some(replay) = &mut self.replay {
+            replay.received_us = at_us;
+        }
+        Ok(())
+    }
+
     /// Whether a segment holds the transaction; `at` is the end of its first event.
     fn is_committed(&self, begin: &Begin, at: Option<&BinlogPosition>) -> bool {
         match &begin.gtid {

@@ -5,11 +5,12 @@ use super::commit::{CATALOG_INTERVAL, Committer, Head, Sealing};
 use super::durability::DurabilityPolicy;
 use super::fork;
 use super::history::{self, Ours, Verdict};
+use super::tail::TailFound;
 use super::xa::XaLog;
 use crate::error::{Error, Result, Wrap};
 use crate::manifest::{
     Catalogue, EpochClaim, LastEvent, MarkKind, Pending, Repository, SegmentManifest,
-    StoredManifest, Timeline,
+    StoredManifest, TailPlace, Timeline,
 };
 use crate::position::{BinlogPosition, Flavor, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -55,7 +56,7 @@ impl CaptureOptions {
     /// # Errors
     /// `Config` naming the setting.
     pub fn validate(&self) -> Result<()> {
-        if self.durability == DurabilityPolicy::Spool && self.spool_dir.is_none() {
+        if self.durability.uses_spool() && self.spool_dir.is_none() {
             return Err(
                 Error::config("start capture: no place for the spool is given")
                     .hint("give --spool-dir DIR on a local disk"),
@@ -65,7 +66,7 @@ impl CaptureOptions {
             return Err(Error::config(
                 "start capture: nothing durable to acknowledge to the source",
             )
-            .hint("give --durability spool and --spool-dir with --semi-sync"));
+            .hint("give --durability spool (with --spool-dir), store or both with --semi-sync"));
         }
         Ok(())
     }
@@ -122,6 +123,10 @@ pub(super) struct Writer {
     pub(super) commit_lo_us: i64,
     /// What the first segment of a new timeline says; empty where one goes on.
     start: Vec<MarkKind>,
+    /// What the tail held when the epoch was claimed.
+    pub(super) tail: TailFound,
+    /// `None` for one that does not capture.
+    policy: Option<DurabilityPolicy>,
 }
 
 /// What a writer is opened with.
@@ -187,8 +192,26 @@ impl Writer {
         let identity = identity_at(&timeline, &stored.manifest)?;
         let place = continued(repository, &timeline, &stored).await?;
         let mut writer = Writer::at(repository, &timeline, place, identity, options, clock);
+        writer.policy = None;
         writer.claim(clock).await?;
         writer.first_segment(None, clock).await?;
+        Ok(writer)
+    }
+
+    /// A writer that prepares segments above a repository, for a reader: it claims nothing and marks
+    /// nothing.
+    pub(super) async fn above(
+        repository: &Repository,
+        (timeline, stored): (&Timeline, &StoredManifest),
+        options: &CaptureOptions,
+        clock: &Clock,
+    ) -> Result<Writer> {
+        let identity = identity_at(timeline, &stored.manifest)?;
+        let place = continued(repository, timeline, stored).await?;
+        let mut writer = Writer::at(repository, timeline, place, identity, options, clock);
+        let newest = repository.newest_writer(timeline.timeline).await?;
+        // After everybody who has written what is read.
+        writer.committer.epoch = newest.map_or(0, |writer| writer.epoch) + 1;
         Ok(writer)
     }
 
@@ -198,12 +221,17 @@ impl Writer {
             writer_id: new_uuid(),
             host: host(),
             head_hint: self.committer.head.seq_last,
+            durability: self.policy.map(|policy| policy.name().to_owned()),
         };
         let (repository, timeline) = (&self.committer.repository, self.committer.timeline);
         let claimed = repository.claim_epoch(timeline, &claim, clock);
         self.committer.epoch = claimed.await?.epoch;
         self.committer.writer_id = claim.writer_id;
         failpoint::place("epoch.claimed");
+        // Only now: what an earlier writer puts from here on it does not acknowledge.
+        let sealed = self.committer.head.tail;
+        let repository = &self.committer.repository;
+        self.tail = TailFound::look(repository, timeline, sealed).await?;
         Ok(())
     }
 
@@ -249,7 +277,23 @@ impl Writer {
                 },
             },
             start,
+            tail: TailFound {
+                place: TailPlace::start(1),
+                numbers: Vec::new(),
+            },
+            policy: Some(options.durability),
         }
+    }
+
+    /// What the first manifest says of the tail: where nothing has to be recovered, that this
+    /// writer has looked.
+    fn tail_at_start(&self) -> Option<TailPlace> {
+        let is_used = self.policy.is_some_and(DurabilityPolicy::uses_tail)
+            || self.committer.head.tail.is_some();
+        (is_used && self.tail.numbers.is_empty()).then_some(TailPlace {
+            epoch: self.committer.epoch,
+            ..self.tail.place
+        })
     }
 
     /// Commits the epoch mark; on a new timeline the start mark with the catalogue as well.
@@ -282,6 +326,7 @@ impl Writer {
         )?;
         let sealing = Sealing {
             last_event: self.last_event,
+            tail: self.tail_at_start(),
             ..sealing
         };
         self.committer.commit(sealing).await?;
@@ -303,7 +348,7 @@ impl Writer {
 }
 
 /// The newest timeline and its head, where it has one.
-async fn newest(repository: &Repository) -> Result<Option<(Timeline, StoredManifest)>> {
+pub(super) async fn newest(repository: &Repository) -> Result<Option<(Timeline, StoredManifest)>> {
     let Some(timeline) = repository.timelines().await?.pop() else {
         return Ok(None);
     };
@@ -394,6 +439,7 @@ pub(super) fn sealing(
         covered_through_us,
         unprotected: Vec::new(),
         last_event: None,
+        tail: None,
     })
 }
 

@@ -1,10 +1,13 @@
 //! Capture as a whole: a writer, one connection after the other, an orderly end.
 
-use super::durability::DurabilityPolicy;
+use super::commit::ADOPTED;
 use super::guard::EpochGuard;
-use super::resume::{CaptureOptions, CaptureProgress, Writer, WriterOptions, ends_with_another};
+use super::resume::{
+    CaptureOptions, CaptureProgress, Writer, WriterOptions, ends_with_another, newest,
+};
 use super::session::{Capture, Ended, SERVER_IDS};
 use super::spool::{Spool, SpoolDir};
+use super::tail::{Tail, TailFound};
 use super::waits::Watch;
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
@@ -90,7 +93,7 @@ pub async fn run(
             .map(SpoolDir::open)
             .transpose()?,
     };
-    let mut capture = opening.open(&control).await?;
+    let mut capture = Box::pin(opening.first(&mut control)).await?;
     capture.announce(&control);
     let mut failures = 0_u32;
     let mut collisions = 0_u32;
@@ -112,7 +115,7 @@ pub async fn run(
                 failures += 1;
                 // Its spool must be at rest before it is read.
                 drop(capture);
-                capture = opening.reopen(&mut control).await?;
+                capture = Box::pin(opening.reopen(&mut control)).await?;
                 capture.announce(&control);
                 continue;
             }
@@ -141,39 +144,67 @@ fn is_collision(error: &Error) -> bool {
 /// Seals everything that is durable and ends; the source is not asked.
 ///
 /// # Errors
-/// `Config` when there is nothing to finish, `Corrupt` for damage in the spool, `Incompatible` for
-/// a spool that does not belong to the repository or does not follow it.
+/// `Config` when there is nothing to finish, `Corrupt` for damage in spool or tail, `Incompatible`
+/// for a spool that does not belong to the repository or does not follow it.
 pub async fn finish(
     repository: &Repository,
     options: &CaptureOptions,
     clock: &Clock,
     control: &CaptureControl,
 ) -> Result<CaptureEnd> {
-    let folder = options.spool_dir.as_deref().ok_or_else(|| {
-        Error::config("finish capture: without a spool nothing is durable outside of segments")
-            .hint("give the --spool-dir of the capture that ended")
-    })?;
-    let spool = SpoolDir::open(folder)?;
-    seal_spool(repository, options, clock, &spool, control).await?;
+    let spool = options.spool_dir.as_deref().map(SpoolDir::open);
+    let spool = spool.transpose()?;
+    if spool.is_none() && !has_tail(repository).await? {
+        return Err(Error::config(
+            "finish capture: without a spool or a tail nothing is durable outside of segments",
+        )
+        .hint("give the --spool-dir of the capture that ended"));
+    }
+    seal_durable(repository, options, clock, spool.as_ref(), control).await?;
     Ok(CaptureEnd::Finished)
 }
 
-async fn seal_spool(
+/// Whether the newest timeline was ever captured with a tail.
+async fn has_tail(repository: &Repository) -> Result<bool> {
+    let newest = newest(repository).await?;
+    Ok(newest.is_some_and(|(_, head)| head.manifest.tail.is_some()))
+}
+
+/// Whether the newest timeline has a tail that is not all in segments.
+pub(super) async fn has_unsealed_tail(repository: &Repository) -> Result<bool> {
+    let Some((timeline, head)) = newest(repository).await? else {
+        return Ok(false);
+    };
+    let found = TailFound::look(repository, timeline.timeline, head.manifest.tail).await?;
+    Ok(!found.numbers.is_empty())
+}
+
+async fn seal_durable(
     repository: &Repository,
     options: &CaptureOptions,
     clock: &Clock,
-    spool: &SpoolDir,
+    spool: Option<&SpoolDir>,
     control: &CaptureControl,
 ) -> Result<()> {
     let writer = Writer::open_without_source(repository, options, clock).await?;
+    let tail = writer.tail.clone();
     let mut capture = Capture::new(writer, (0, Uuid::nil()), options, clock);
-    capture.recover(spool, control).await?;
+    capture.recover_tail(repository, tail, control).await?;
+    if let Some(spool) = spool {
+        capture.recover(spool, control).await?;
+    }
     capture.announce(control);
     Ok(())
 }
 
 impl Opening<'_> {
+    fn has_spooled(&self) -> Result<bool> {
+        let files = self.spool.as_ref().map(SpoolDir::files).transpose()?;
+        Ok(files.is_some_and(|files| !files.is_empty()))
+    }
+
     async fn open(&self, control: &CaptureControl) -> Result<Capture> {
+        let policy = self.options.durability;
         let mut client = SqlClient::connect(self.endpoint, &SqlSession::default()).await?;
         let needs = SourceNeeds {
             snapshot: false,
@@ -182,12 +213,12 @@ impl Opening<'_> {
         let address = self.endpoint.address();
         let report = check_source(&mut client, &address, needs, || self.clock.now_us()).await?;
         report.require_no_blocker()?;
-        if let Some(spool) = &self.spool
-            && !spool.files()?.is_empty()
-            && ends_with_another(self.repository, &client.identity().await?).await?
+        if ends_with_another(self.repository, &client.identity().await?).await?
+            && (self.has_spooled()? || has_unsealed_tail(self.repository).await?)
         {
             // What the former server sent is sealed as its own.
-            seal_spool(self.repository, self.options, self.clock, spool, control).await?;
+            let spool = self.spool.as_ref();
+            seal_durable(self.repository, self.options, self.clock, spool, control).await?;
         }
         let repository_id = self.repository.header().repository_id;
         let replica = replica_identity(repository_id, self.options.server_id);
@@ -201,16 +232,24 @@ impl Opening<'_> {
         let writer = Writer::open(writer, &mut client).await?;
         client.close().await;
         let (timeline, epoch) = (writer.committer.timeline, writer.committer.epoch);
+        let tail = writer.tail.clone();
         let mut capture = Capture::new(writer, replica, self.options, self.clock);
-        let Some(folder) = &self.spool else {
-            return Ok(capture);
+        // With `both` the spool may hold more: it was synced before the store answered.
+        let place = capture.recover_tail(self.repository, tail, control).await?;
+        let number_next = match &self.spool {
+            Some(folder) => capture.recover(folder, control).await?,
+            None => 1,
         };
-        let number_next = capture.recover(folder, control).await?;
-        if self.options.durability == DurabilityPolicy::Spool {
-            let received = capture.durability.received();
+        let received = capture.durability.received();
+        if let Some(folder) = self.spool.as_ref().filter(|_| policy.uses_spool()) {
             let limit = self.options.spool_bytes_max;
             let spool = Spool::start(folder, number_next, received, limit)?;
             capture.durability.use_spool(spool);
+        }
+        if policy.uses_tail() {
+            let owner = capture.durability.owner();
+            let tail = Tail::start(self.repository, owner, place, received);
+            capture.durability.use_tail(tail);
         }
         if self.options.semi_sync {
             let every = self.options.heartbeat;
@@ -222,11 +261,27 @@ impl Opening<'_> {
         Ok(capture)
     }
 
+    /// As [`open`](Self::open), until no older writer is faster: that one is at work until it sees
+    /// that it is not the newest any more.
+    async fn first(&self, control: &mut CaptureControl) -> Result<Capture> {
+        loop {
+            match Box::pin(self.open(control)).await {
+                Err(error) if error.get(ADOPTED).is_some() => {
+                    tracing::warn!(error = %error.report(), "capture starts again from the new head");
+                    if pause(0, control).await {
+                        return Err(error);
+                    }
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     /// As [`open`](Self::open), for as long as source or store are away.
     async fn reopen(&self, control: &mut CaptureControl) -> Result<Capture> {
         let mut failures = 0;
         loop {
-            match self.open(control).await {
+            match Box::pin(self.open(control)).await {
                 Err(error) if error.kind().is_retryable() => {
                     tracing::warn!(error = %error.report(), "capture cannot start again yet");
                     failures += 1;

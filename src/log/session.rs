@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::commit::Committer;
 use super::commit_time::CommitClock;
-use super::durability::{Beginning, Durability, Owner, Sealed};
+use super::durability::{Beginning, Durability, Owner, Received, Sealed};
 use super::history::{LastEventTracker, StreamStart};
 use super::resume::{CaptureOptions, CaptureProgress, Writer};
 use super::run::{CaptureControl, CaptureEnd};
@@ -11,7 +11,7 @@ use super::waits::{Look, Waits, Watch};
 use crate::binlog::Assembler;
 use crate::change::LogItem;
 use crate::error::{Error, Result, Wrap};
-use crate::manifest::Catalogue;
+use crate::manifest::{Catalogue, TailPlace};
 use crate::position::{BinlogPosition, GtidSet};
 use crate::runtime::{Clock, Stopwatch, failpoint};
 use crate::schema::TableVersion;
@@ -38,6 +38,8 @@ pub(super) struct Capture {
     sealing: Option<JoinHandle<Result<Committer>>>,
     /// What is in `sealing`.
     sealed: Option<Sealed>,
+    /// The next segment says that the tail is in segments up to here.
+    pub(super) tail_sealed: Option<TailPlace>,
     pub(super) durability: Durability,
     /// With semi-sync: whether commits wait.
     waits: Option<Waits>,
@@ -109,6 +111,7 @@ impl Capture {
             waits: None,
             watch: None,
             sealed: None,
+            tail_sealed: None,
             covered_through_us: head.covered_through_us,
             covered_committed_us: head.covered_through_us,
             committer: Some(writer.committer),
@@ -276,9 +279,13 @@ impl Capture {
 
     /// Hands what was received to the spool.
     fn hand_over(&mut self) -> Result<()> {
-        let received_us = self.clock.now_us();
-        self.durability
-            .hand_over(&self.format_description, received_us)
+        let commit_us = self.batch.transactions.iter().rev().find_map(|t| t.commit);
+        self.durability.hand_over(Received {
+            description: self.format_description.clone(),
+            at_us: self.clock.now_us(),
+            is_open: self.batch.in_transaction(),
+            commit_us: commit_us.map(|commit| commit.at_us),
+        })
     }
 
     /// What the next event follows, when it begins a file of the spool.

@@ -55,6 +55,9 @@ pub(super) fn segment(m: &SegmentManifest) -> Result<()> {
     if !m.gtids_added.is_subset(&m.gtids_through) {
         return Err(invalid("read gtids that were added but are not through"));
     }
+    if m.tail.is_some_and(|tail| !tail.is_sound(m.epoch)) {
+        return Err(invalid("read place in the tail"));
+    }
     times(m)?;
     files(m)?;
     open_xa(&m.open_xa, m.seq_last)?;

@@ -14,6 +14,7 @@ mod document;
 mod repo;
 mod repository;
 mod segment;
+mod tail;
 
 pub use base::{BaseManifest, BaseOrigin, BaseTable, SequenceState};
 pub use catalogue::{Catalogue, ComputedColumns, Pending};
@@ -21,12 +22,13 @@ pub use digest::{Crc32, Sha256};
 pub use document::{ABSENT_CELLS, DOCUMENT_BYTES_MAX, Document, FORMAT};
 pub use repo::{Fork, RepoHeader, Timeline, WriterEpoch};
 pub use repository::{
-    CommitOutcome, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,
+    CommitOutcome, Contender, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,
 };
 pub use segment::{
     Barrier, CommitTimes, Ddl, DecidedXa, FileEntry, FileOrder, FileRole, LastEvent, Mark,
     MarkKind, ObjectRef, OpenXa, SegmentManifest, UndoneRows, Unprotected,
 };
+pub use tail::TailPlace;
 
 #[cfg(test)]
 pub(crate) mod tests;

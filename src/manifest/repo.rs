@@ -98,6 +98,10 @@ pub struct WriterEpoch {
     /// Last entry that the writer saw committed when it claimed: where a search for the head
     /// begins. `Seq(0)` when there was none.
     pub head_hint: Seq,
+    /// When a transaction counts as durable for this writer, by the name of the setting; `None` for
+    /// one that does not capture, or of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
 }
 
 impl Document for WriterEpoch {

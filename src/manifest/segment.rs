@@ -5,6 +5,7 @@
 
 use super::digest::{Crc32, Sha256};
 use super::document::Document;
+use super::tail::TailPlace;
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::schema::{TableId, TableVersion};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub struct SegmentManifest {
     /// commits return that were not durable here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unprotected: Vec<Unprotected>,
+    /// How far the tail is in segments; `None` where there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailPlace>,
     /// The catalogue as of `seq_last`, where this manifest names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<ObjectRef>,

@@ -24,6 +24,9 @@ pub(super) struct Identity {
     pub(super) timeline: u32,
     /// Cut.
     pub(super) seq: Seq,
+    /// What is in at the cut, for an entry of the tail may get another number when it is sealed.
+    #[serde(default)]
+    pub(super) reached: String,
     /// [`TableFilter::describe`](super::TableFilter::describe).
     pub(super) filter: String,
 }

@@ -170,7 +170,18 @@ impl<'a> Restore<'a> {
             Some(state) => RestoreTarget::at(target::Moment::Seq(state.identity.seq)),
             None => self.options.target.clone(),
         };
-        load::plan(self.repo, timeline, &target, &self.options.filter).await
+        let plan = load::plan(self.repo, timeline, &target, &self.options.filter).await?;
+        match unfinished.is_none_or(|state| state.identity.reached == reached(&plan)) {
+            true => Ok(plan),
+            false => Err(Error::incompatible(
+                "resume restore: the entry of its cut is another transaction now",
+            )
+            .field("cut", plan.cut.seq)
+            .hint(
+                "what was only in the tail is in segments since: drop the restored databases and \
+                 tidelog_restore on the target, and restore from the start",
+            )),
+        }
     }
 
     async fn begin(
@@ -186,6 +197,7 @@ impl<'a> Restore<'a> {
             repository_id: self.repo.header().repository_id,
             timeline: timeline.timeline,
             seq: plan.cut.seq,
+            reached: reached(plan),
             filter: self.options.filter.describe(),
         };
         let pristine = is_pristine(client).await?;
@@ -435,4 +447,17 @@ fn refuse_undefined(plan: &RestorePlan, objects: &Objects) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All transactions that are in at the cut of a plan; without GTIDs, where the last one ends.
+fn reached(plan: &RestorePlan) -> String {
+    let last = plan
+        .cut
+        .last
+        .as_ref()
+        .and_then(|last| last.position.as_ref());
+    match plan.cut.gtids.is_empty() {
+        true => last.map(ToString::to_string).unwrap_or_default(),
+        false => plan.cut.gtids.to_string(),
+    }
 }

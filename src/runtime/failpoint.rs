@@ -19,6 +19,8 @@ pub const ACK_ON_RECEIPT: &str = "ack.on_receipt";
 pub const PLACES: &[&str] = &[
     "epoch.claimed",
     "epoch.marked",
+    "recover.tail_begin",
+    "recover.tail_sealed",
     "recover.begin",
     "recover.file_read",
     "recover.sealed",
@@ -34,6 +36,9 @@ pub const PLACES: &[&str] = &[
     "spool.synced",
     "spool.before_end",
     "spool.ended",
+    "tail.before_put",
+    "tail.put",
+    "tail.looked",
     "ack.before",
     "ack.sent",
     "seal.before",

@@ -1,6 +1,7 @@
 //! What a repository can restore, and how far capture is.
 
 use crate::error::{Error, Result};
+use crate::log::tail_status;
 use crate::manifest::{
     Barrier, BaseManifest, FileRole, MarkKind, Repository, SegmentManifest, Timeline, Unprotected,
 };
@@ -113,8 +114,24 @@ pub struct TimelineStatus {
     pub open_xa: Vec<PreparedXa>,
     /// Holes.
     pub gaps: Vec<Gap>,
+    /// What is in the tail and in no segment yet; restores and `log` read it, too.
+    pub tail: TailLeft,
+    /// When a transaction counts as durable for the newest writer, by the name of the setting; `None`
+    /// where that one does not capture.
+    pub durability: Option<String>,
     /// Stretches in which clients may have been told of a COMMIT before it was durable here.
     pub unprotected: Vec<Unprotected>,
+}
+
+/// The part of a tail that is in no segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TailLeft {
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// When its last transaction was committed, RFC 3339.
+    pub through: Option<String>,
 }
 
 /// Whether a client's COMMIT waits for tidelog now.
@@ -160,10 +177,11 @@ pub async fn status(
     let (mut timelines, mut complete_us) = (Vec::new(), None);
     let mut newest: Option<SegmentManifest> = None;
     for timeline in repository.timelines().await? {
-        let (status, last) = one(repository, &timeline).await?;
+        let (status, last, tail_us) = one(repository, &timeline).await?;
         complete_us = last
             .as_ref()
-            .and_then(|m| m.covered_through_us.max(m.commit_time.max_us));
+            .and_then(|m| m.covered_through_us.max(m.commit_time.max_us))
+            .max(tail_us);
         newest = last;
         timelines.push(status);
     }
@@ -201,7 +219,7 @@ pub async fn status(
 async fn one(
     repository: &Repository,
     timeline: &Timeline,
-) -> Result<(TimelineStatus, Option<SegmentManifest>)> {
+) -> Result<(TimelineStatus, Option<SegmentManifest>, Option<i64>)> {
     let mut bases = Vec::new();
     for id in repository.bases(timeline.timeline).await? {
         bases.push(repository.base(id).await?);
@@ -228,6 +246,8 @@ async fn one(
         barriers: Vec::new(),
         open_xa: Vec::new(),
         gaps: Vec::new(),
+        tail: TailLeft::default(),
+        durability: None,
         unprotected: Vec::new(),
     };
     let newest_base = bases.iter().map(|b| b.seq).max();
@@ -247,15 +267,25 @@ async fn one(
         }
         last = Some(SegmentManifest::clone(manifest));
     }
+    let mut tail_us = None;
     if let Some(manifest) = &last {
-        status.restorable = stretches(&bases, &stops, manifest);
+        let left = tail_status(repository, timeline.timeline, manifest.tail).await?;
+        status.restorable = stretches(&bases, &stops, manifest, left.commit_us);
+        status.tail = TailLeft {
+            objects: left.objects,
+            bytes: left.bytes,
+            through: left.commit_us.and_then(time),
+        };
+        tail_us = left.commit_us;
+        let writer = repository.newest_writer(timeline.timeline).await?;
+        status.durability = writer.and_then(|writer| writer.durability);
         let prepared = manifest.open_xa.iter().map(|xa| PreparedXa {
             seq: xa.seq,
             xid: String::from_utf8_lossy(&xa.xid).into_owned(),
         });
         status.open_xa = prepared.collect();
     }
-    Ok((status, last))
+    Ok((status, last, tail_us))
 }
 
 fn add(
@@ -387,7 +417,12 @@ async fn time_before(
 }
 
 /// Each base reaches up to the first stop behind it; stretches that touch are one.
-fn stretches(bases: &[BaseManifest], stops: &[Stop], last: &SegmentManifest) -> Vec<Stretch> {
+fn stretches(
+    bases: &[BaseManifest],
+    stops: &[Stop],
+    last: &SegmentManifest,
+    tail_us: Option<i64>,
+) -> Vec<Stretch> {
     let mut found: Vec<Stretch> = Vec::new();
     for base in bases {
         let stop = stops.iter().find(|stop| stop.seq > base.seq);
@@ -395,7 +430,9 @@ fn stretches(bases: &[BaseManifest], stops: &[Stop], last: &SegmentManifest) -> 
             Some(stop) => (stop.seq.prev(), stop.before_us),
             None => (
                 last.seq_last,
-                last.covered_through_us.max(last.commit_time.max_us),
+                last.covered_through_us
+                    .max(last.commit_time.max_us)
+                    .max(tail_us),
             ),
         };
         let through = through_us.and_then(time);

@@ -26,8 +26,13 @@ pub(super) async fn wait_for(
     let deadline = Deadline::after(patience);
     let tell = Deadline::after(TOLD_AFTER);
     let mut told = false;
-    nudge();
+    let mut looks = 0_u32;
     loop {
+        looks += 1;
+        // More than once: what the point needs may arrive after the first.
+        if looks.is_power_of_two() {
+            nudge();
+        }
         if let Some(head) = repository.head(timeline).await?
             && holds(&head.manifest, point)
         {

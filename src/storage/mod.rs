@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod names;
 mod object;
+mod overlay;
 mod probe;
 mod retry;
 mod s3;
@@ -20,4 +21,5 @@ mod store;
 
 pub use fault::{FaultCounts, FaultPlan};
 pub use names::{BaseFile, BaseId, ObjectName, SegmentFile, SegmentFolder};
+pub use overlay::Frozen;
 pub use store::{Created, Store, StoreOptions};

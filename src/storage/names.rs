@@ -91,6 +91,13 @@ pub enum ObjectName {
         /// First entry of the segment.
         seq_first: Seq,
     },
+    /// `timelines/<t4>/tail/<n20>.binlog`
+    Tail {
+        /// Timeline.
+        timeline: u32,
+        /// Number, from 1, dense over all writers.
+        number: u64,
+    },
     /// `timelines/<t4>/segments/<seq_first20>-<uuid>/<file>`
     Segment {
         /// Folder.
@@ -153,6 +160,7 @@ impl ObjectName {
             ObjectName::Timeline { timeline }
             | ObjectName::Writer { timeline, .. }
             | ObjectName::Manifest { timeline, .. }
+            | ObjectName::Tail { timeline, .. }
             | ObjectName::Catalog { timeline, .. } => Some(*timeline),
             ObjectName::Segment { folder, .. } => Some(folder.timeline),
             ObjectName::Base(base) | ObjectName::BaseFile { base, .. } => Some(base.timeline),
@@ -163,6 +171,12 @@ impl ObjectName {
     #[must_use]
     pub fn log_prefix(timeline: u32) -> String {
         format!("timelines/{timeline:04}/log/")
+    }
+
+    /// Prefix of a timeline's tail.
+    #[must_use]
+    pub fn tail_prefix(timeline: u32) -> String {
+        format!("timelines/{timeline:04}/tail/")
     }
 
     /// Prefix of a timeline's writer epochs.
@@ -270,6 +284,9 @@ impl fmt::Display for ObjectName {
                 timeline,
                 seq_first,
             } => write!(f, "timelines/{timeline:04}/log/{:020}.json", seq_first.0),
+            ObjectName::Tail { timeline, number } => {
+                write!(f, "timelines/{timeline:04}/tail/{number:020}.binlog")
+            }
             ObjectName::Segment { folder, file } => write!(f, "{folder}/{file}"),
             ObjectName::Catalog { timeline, seq } => {
                 write!(f, "timelines/{timeline:04}/catalog/{:020}.json.zst", seq.0)
@@ -319,6 +336,10 @@ fn in_timeline(timeline: u32, parts: &[&str]) -> Option<ObjectName> {
         ["log", file] => ObjectName::Manifest {
             timeline,
             seq_first: seq(file.strip_suffix(".json")?)?,
+        },
+        ["tail", file] => ObjectName::Tail {
+            timeline,
+            number: number(file.strip_suffix(".binlog")?, 20)?,
         },
         ["segments", folder, file] => {
             let (seq_first, uuid) = folder.split_once('-')?;

@@ -4,6 +4,7 @@ use super::backend::{Backend, check_name, check_prefix};
 use super::fault::{FaultBackend, FaultCounts, FaultPlan};
 use super::file::FileBackend;
 use super::object::ObjectBackend;
+use super::overlay::{Frozen, OverlayBackend};
 use super::probe::PREFIX as PROBE_PREFIX;
 use super::retry::Retry;
 use super::s3;
@@ -132,6 +133,18 @@ impl Store {
             ..self.clone()
         };
         (store, counts)
+    }
+
+    /// This store up to an entry of a log, with what is written kept apart, in a temporary directory.
+    ///
+    /// # Errors
+    /// [`Config`](crate::error::ErrorKind::Config) when no directory can be made.
+    pub fn overlay(&self, frozen: Frozen) -> Result<Store> {
+        let backend = OverlayBackend::new(Arc::clone(&self.backend), frozen)?;
+        Ok(Store {
+            backend: Arc::new(backend),
+            ..self.clone()
+        })
     }
 
     /// The URL it was opened with, without a slash at its end.

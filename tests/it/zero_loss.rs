@@ -4,3 +4,4 @@ mod crash;
 mod faults;
 mod harness;
 mod order;
+mod store;

@@ -81,7 +81,8 @@ impl Capture {
                 .push_mark(MarkKind::Idle { covered_through_us }, now_us)?;
         }
         let unprotected = self.waits.as_mut().map(Waits::take).unwrap_or_default();
-        if self.batch.is_empty() && !unprotected.is_empty() {
+        let is_owed = !unprotected.is_empty() || self.tail_sealed.is_some();
+        if self.batch.is_empty() && is_owed {
             // An entry to hold them.
             let covered_through_us = self.covered_through_us.unwrap_or(0);
             self.batch
@@ -94,7 +95,8 @@ impl Capture {
             return Err(Error::internal("seal batch while another is committed"));
         };
         self.hand_over()?;
-        self.sealed = Some(self.durability.seal().await?);
+        let (sealed, tail) = self.durability.seal().await?;
+        self.sealed = Some(sealed);
         self.gtids_received.union(&self.batch.gtids_added)?;
         let ddl_seen = self.batch.ddl_seen;
         let file_events = std::mem::take(&mut self.batch.file_events);
@@ -117,6 +119,7 @@ impl Capture {
         let sealing = Sealing {
             unprotected,
             last_event: self.last_event.get(),
+            tail: tail.or(self.tail_sealed.take()),
             ..sealing
         };
         let seq_first = sealing.batch.seq_next();

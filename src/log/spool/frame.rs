@@ -12,6 +12,7 @@ use crate::binlog::MAGIC;
 use crate::binlog::event::{CHECKSUM_LEN, checksum, has_valid_checksum, kind};
 use crate::binlog::event::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, HEADER_LEN};
 use crate::error::{Error, Result, Wrap};
+use crate::manifest::Sha256;
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,21 +62,39 @@ pub(crate) struct FileHead {
     pub(crate) clock_error_us: i64,
     /// Where the source stood when the connection was made.
     pub(crate) backlog_until: Option<BinlogPosition>,
+    /// What only an object of the tail says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tail: Option<TailLink>,
+}
+
+/// How an object of the tail follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TailLink {
+    /// Hash of the object before; `None` in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) prev_sha256: Option<Sha256>,
+    /// Length of all objects before.
+    pub(crate) bytes_before: u64,
+    /// The first event goes on with a transaction that the object before has not ended.
+    pub(crate) continues: bool,
 }
 
 /// Before a group of events, or (an end) behind the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(in crate::log) struct Mark {
     /// Nonce of the file.
-    pub(super) nonce: u64,
+    pub(in crate::log) nonce: u64,
     /// Where it stands in the spool file.
-    pub(super) offset: u64,
-    /// The file was on disk up to here when this was written.
-    pub(super) synced: u64,
+    pub(in crate::log) offset: u64,
+    /// The file was on disk up to here when this was written; 0 in the tail, whose objects are
+    /// there whole or not at all.
+    pub(in crate::log) synced: u64,
     /// CRC-32 of the file's bytes before it.
-    pub(super) crc32: u32,
-    /// When the events behind it were received, our clock, microseconds since the epoch.
-    pub(super) received_us: i64,
+    pub(in crate::log) crc32: u32,
+    /// When the events behind it were received, our clock, microseconds since the epoch. At the end
+    /// of an object of the tail: when the last transaction of the history up to there was committed,
+    /// the source's clock; 0 where that is not known.
+    pub(in crate::log) received_us: i64,
 }
 
 /// An event of ours, read back.
@@ -113,7 +132,7 @@ fn own(tag: u8, payload: &[u8]) -> Result<Vec<u8>> {
 
 /// The start of a file: magic number, description, head, and the name and offset that the first
 /// event has in the source's binlog. `description` is a format description as a dump repeats it.
-pub(super) fn start(head: &FileHead, description: &[u8]) -> Result<Vec<u8>> {
+pub(in crate::log) fn start(head: &FileHead, description: &[u8]) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(head).wrap(|| Error::internal("write spool head"))?;
     let mut rotate = head.begins_at.offset.to_le_bytes().to_vec();
     rotate.extend_from_slice(head.begins_at.file.as_bytes());
@@ -134,11 +153,11 @@ impl Mark {
         own(tag, &payload)
     }
 
-    pub(super) fn group(self) -> Result<Vec<u8>> {
+    pub(in crate::log) fn group(self) -> Result<Vec<u8>> {
         self.encode(MARK)
     }
 
-    pub(super) fn end(self) -> Result<Vec<u8>> {
+    pub(in crate::log) fn end(self) -> Result<Vec<u8>> {
         self.encode(END)
     }
 
@@ -216,6 +235,7 @@ pub(super) mod tests {
             clock_offset_us: -5,
             clock_error_us: 2,
             backlog_until: None,
+            tail: None,
         }
     }
 

@@ -6,11 +6,11 @@
 //! writing thread (`writer`) and knows which of them are durable, `read` gives them back after a
 //! crash.
 
-mod frame;
+pub(super) mod frame;
 mod read;
 mod writer;
 
-pub(super) use frame::{FileHead, SPOOL_FORMAT};
+pub(super) use frame::{FileHead, SPOOL_FORMAT, TailLink};
 pub(super) use read::{Item, SpoolFile, SpoolReader};
 
 use crate::error::{Error, ErrorKind, Result, Wrap};

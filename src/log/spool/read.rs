@@ -10,9 +10,10 @@ use crate::binlog::event::{CHECKSUM_LEN, Checksum, HEADER_LEN, has_valid_checksu
 use crate::binlog::{FileReader, FormatDescription, MAGIC};
 use crate::error::{Error, Result};
 use bytes::Bytes;
+use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -26,6 +27,22 @@ pub(in crate::log) struct SpoolFile {
     pub(in crate::log) is_newest: bool,
 }
 
+/// Where the bytes of a file come from.
+trait Input: Read + Seek + fmt::Debug + Send {}
+
+impl<T: Read + Seek + fmt::Debug + Send> Input for T {}
+
+/// What messages say of the file that is read.
+#[derive(Clone, Debug)]
+struct Origin {
+    /// Name of the field.
+    field: &'static str,
+    name: String,
+    hint: &'static str,
+    /// No newer one is there: it may be torn.
+    is_newest: bool,
+}
+
 /// What a spool file gives.
 #[derive(Debug)]
 pub(in crate::log) enum Item {
@@ -35,6 +52,8 @@ pub(in crate::log) enum Item {
     Received(i64),
     /// An event as received.
     Event(Bytes),
+    /// The file was closed in order; see [`Mark::received_us`].
+    End(i64),
 }
 
 impl SpoolDir {
@@ -81,8 +100,8 @@ impl SpoolDir {
 /// Reads one spool file from its start to its end.
 #[derive(Debug)]
 pub(in crate::log) struct SpoolReader {
-    spool: SpoolFile,
-    file: File,
+    origin: Origin,
+    file: Box<dyn Input>,
     reader: FileReader,
     buffer: Vec<u8>,
     crc32: crc32fast::Hasher,
@@ -98,10 +117,32 @@ impl SpoolReader {
     pub(in crate::log) fn open(spool: &SpoolFile) -> Result<SpoolReader> {
         let file = File::open(&spool.path)
             .map_err(|e| writer::failed("open spool file", &spool.path, e))?;
+        let origin = Origin {
+            field: "file",
+            name: spool.path.display().to_string(),
+            hint: "bring the file back from a copy; or move the spool away and capture again from \
+                   the source, if it still has the transactions behind the last segment",
+            is_newest: spool.is_newest,
+        };
+        Ok(SpoolReader::new(origin, Box::new(file)))
+    }
+
+    /// A file that was put into a store as a whole.
+    pub(in crate::log) fn object(name: String, bytes: Bytes) -> SpoolReader {
+        let origin = Origin {
+            field: "object",
+            name,
+            hint: "bring the object back from a mirror or a bucket version",
+            is_newest: false,
+        };
+        SpoolReader::new(origin, Box::new(Cursor::new(bytes)))
+    }
+
+    fn new(origin: Origin, file: Box<dyn Input>) -> SpoolReader {
         let mut crc32 = crc32fast::Hasher::new();
         crc32.update(&MAGIC);
-        Ok(SpoolReader {
-            spool: spool.clone(),
+        SpoolReader {
+            origin,
             file,
             reader: FileReader::new(),
             buffer: vec![0; READ_BYTES],
@@ -111,7 +152,12 @@ impl SpoolReader {
             has_ended: false,
             is_done: false,
             cut: None,
-        })
+        }
+    }
+
+    /// Names the file in an error about what it holds.
+    pub(in crate::log) fn named(&self, error: Error) -> Error {
+        error.field(self.origin.field, &self.origin.name)
     }
 
     /// Where a torn end was cut off, and how many bytes of it there were.
@@ -141,7 +187,7 @@ impl SpoolReader {
                     return self.damaged(offset, &error).map(|()| None);
                 }
                 Err(Refused::Foreign(error)) => {
-                    return Err(error.field("file", self.spool.path.display()));
+                    return Err(self.named(error));
                 }
             }
         }
@@ -150,7 +196,7 @@ impl SpoolReader {
 
     fn fill(&mut self) -> Result<usize> {
         let count = self.file.read(&mut self.buffer);
-        let count = count.map_err(|e| writer::failed("read spool file", &self.spool.path, e))?;
+        let count = count.map_err(|e| self.unreadable(e))?;
         self.reader
             .feed(self.buffer.get(..count).unwrap_or_default());
         Ok(count)
@@ -194,7 +240,7 @@ impl SpoolReader {
             Some(Own::End(mark)) => {
                 self.verify(mark, offset)?;
                 self.has_ended = true;
-                None
+                Some(Item::End(mark.received_us))
             }
         };
         self.crc32.update(event);
@@ -219,7 +265,7 @@ impl SpoolReader {
         if length > offset {
             return self.damaged(offset, &Error::corrupt("read the rest of a spool event"));
         }
-        if self.spool.is_newest {
+        if self.origin.is_newest {
             self.cut = (self.nonce.is_none()).then_some((offset, 0));
             return Ok(());
         }
@@ -232,7 +278,7 @@ impl SpoolReader {
     /// An event cannot be what was written: torn by the crash, or damaged since.
     fn damaged(&mut self, offset: u64, error: &Error) -> Result<()> {
         self.is_done = true;
-        if self.spool.is_newest && !self.was_synced(offset)? {
+        if self.origin.is_newest && !self.was_synced(offset)? {
             self.cut = Some((offset, self.length()?.saturating_sub(offset)));
             return Ok(());
         }
@@ -242,30 +288,29 @@ impl SpoolReader {
     }
 
     fn error(&self, what: &'static str, offset: u64) -> Error {
-        Error::corrupt(what)
-            .field("file", self.spool.path.display())
+        self.named(Error::corrupt(what))
             .field("offset", offset)
-            .hint(
-                "bring the file back from a copy; or move the spool away and capture again from \
-                 the source, if it still has the transactions behind the last segment",
-            )
+            .hint(self.origin.hint)
     }
 
-    fn length(&self) -> Result<u64> {
-        let metadata = self.file.metadata();
-        let metadata = metadata.map_err(|e| writer::failed("read spool file", &self.spool.path, e));
-        metadata.map(|m| m.len())
+    fn unreadable(&self, error: io::Error) -> Error {
+        writer::failed("read spool file", Path::new(&self.origin.name), error)
+    }
+
+    /// Nothing more is read from where the file stood.
+    fn length(&mut self) -> Result<u64> {
+        let length = self.file.seek(SeekFrom::End(0));
+        length.map_err(|e| self.unreadable(e))
     }
 
     /// Whether a mark behind `offset` says that the file was on disk past it.
     fn was_synced(&mut self, offset: u64) -> Result<bool> {
-        let failed = |e| writer::failed("read spool file", &self.spool.path, e);
-        self.file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let sought = self.file.seek(SeekFrom::Start(offset));
+        sought.map_err(|e| self.unreadable(e))?;
         let mut window = Vec::new();
         loop {
             let count = self.file.read(&mut self.buffer);
-            let count =
-                count.map_err(|e| writer::failed("read spool file", &self.spool.path, e))?;
+            let count = count.map_err(|e| self.unreadable(e))?;
             window.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
             let whole = window.len().saturating_sub(frame::MARK_BYTES - 1);
             for start in 0..whole {

@@ -1,7 +1,6 @@
 //! Spool files written by the thread and read back, whole, torn and damaged.
 
-use super::frame::tests::description;
-pub(crate) use super::frame::tests::head;
+pub(crate) use super::frame::tests::{description, head};
 use super::*;
 use crate::binlog::FileReader;
 use crate::error::ErrorKind;
@@ -65,6 +64,7 @@ fn read(folder: &Path) -> Result<Read> {
                 Item::Head(found) => assert_eq!(found.number, file.number),
                 Item::Received(at) => read.received.push(at),
                 Item::Event(event) => read.events.push(event),
+                Item::End(_) => {}
             }
         }
         read.cut = reader.cut();

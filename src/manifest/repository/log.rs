@@ -7,7 +7,7 @@ use crate::manifest::catalogue::Catalogue;
 use crate::manifest::chain;
 use crate::manifest::digest::Sha256;
 use crate::manifest::document::Document;
-use crate::manifest::repo::{Timeline, WriterEpoch};
+use crate::manifest::repo::Timeline;
 use crate::manifest::segment::SegmentManifest;
 use crate::position::Seq;
 use crate::storage::ObjectName;
@@ -63,12 +63,8 @@ impl Repository {
     }
 
     async fn head_hint(&self, timeline: u32) -> Result<Seq> {
-        let epoch = self.newest_epoch(timeline).await?;
-        let name = ObjectName::Writer { timeline, epoch }.to_string();
-        match self.store.get(&name).await? {
-            Some(bytes) => Ok(WriterEpoch::decode(&name, &bytes)?.head_hint),
-            None => Ok(Seq(0)),
-        }
+        let newest = self.newest_writer(timeline).await?;
+        Ok(newest.map_or(Seq(0), |writer| writer.head_hint))
     }
 
     /// The manifest of the segment that holds an entry; `None` when the log does not reach it, or

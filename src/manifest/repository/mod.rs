@@ -4,10 +4,13 @@
 //! created ([`Repository::commit`], [`Repository::commit_base`]); whoever acknowledges to a
 //! source does it after that.
 
+mod contender;
 mod files;
 mod log;
 mod search;
+mod tail;
 
+pub use contender::Contender;
 pub use files::PutFile;
 pub use log::ManifestReader;
 
@@ -61,6 +64,8 @@ pub struct EpochClaim {
     pub host: String,
     /// Last committed entry that it knows of; `Seq(0)` when there is none.
     pub head_hint: Seq,
+    /// See [`WriterEpoch::durability`].
+    pub durability: Option<String>,
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -212,6 +217,7 @@ impl Repository {
             started_us: clock.now_us(),
             version: VERSION.to_owned(),
             head_hint: claim.head_hint,
+            durability: claim.durability.clone(),
         };
         loop {
             writer.epoch += 1;
@@ -231,6 +237,19 @@ impl Repository {
         let epoch = epoch + 1;
         let name = ObjectName::Writer { timeline, epoch }.to_string();
         Ok(self.store.get(&name).await?.is_none())
+    }
+
+    /// What the newest writer said when it claimed its epoch; `None` before the first.
+    ///
+    /// # Errors
+    /// As [`Store::get`] and [`Document::decode`].
+    pub async fn newest_writer(&self, timeline: u32) -> Result<Option<WriterEpoch>> {
+        let epoch = self.newest_epoch(timeline).await?;
+        let name = ObjectName::Writer { timeline, epoch }.to_string();
+        match self.store.get(&name).await? {
+            Some(bytes) => WriterEpoch::decode(&name, &bytes).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The newest claimed epoch of a timeline; 0 when there is none.
@@ -266,27 +285,17 @@ impl Repository {
             Created::Theirs(bytes) => log::decode(&name, &bytes)?,
         };
         let there = &theirs.manifest;
-        let conflict = |error: Error| {
-            error
-                .field("object", &name)
-                .field("epoch", manifest.epoch)
-                .field("other_epoch", there.epoch)
-                .field("other_writer", there.writer_id)
-        };
+        let (epoch, writer_id) = (there.epoch, there.writer_id);
         if there.prev_sha256 != manifest.prev_sha256 {
-            return Err(conflict(Error::corrupt(
-                "commit after another manifest than the log's",
-            )));
+            return Err(
+                Error::corrupt("commit after another manifest than the log's")
+                    .field("object", &name)
+                    .field("epoch", manifest.epoch)
+                    .field("other_epoch", epoch)
+                    .field("other_writer", writer_id),
+            );
         }
-        if there.epoch > manifest.epoch {
-            return Err(conflict(Error::fenced("commit segment manifest"))
-                .hint("another tidelog captures into this timeline now: stop one of the two"));
-        }
-        if there.epoch == manifest.epoch {
-            return Err(conflict(Error::internal(
-                "commit two manifests of one epoch in one place",
-            )));
-        }
+        Contender { epoch, writer_id }.require_older(manifest.epoch, &name)?;
         Ok(CommitOutcome::Adopt(theirs))
     }
 

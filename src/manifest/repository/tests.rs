@@ -40,6 +40,7 @@ impl Writer {
             writer_id: ids::new_uuid(),
             host: "test".into(),
             head_hint: Seq(0),
+            durability: None,
         };
         let clock = Clock::system();
         let writer = repository.claim_epoch(1, &claim, &clock).await;

@@ -48,6 +48,7 @@ pub(crate) fn writer() -> WriterEpoch {
         started_us: 1_763_600_000_000_003,
         version: "0.1.0".into(),
         head_hint: Seq(4),
+        durability: None,
     }
 }
 
@@ -230,6 +231,7 @@ pub(crate) fn segment() -> SegmentManifest {
         undone: Vec::new(),
         undone_rows: Vec::new(),
         unprotected: Vec::new(),
+        tail: None,
         catalog: Some(reference(ObjectName::Catalog {
             timeline: 1,
             seq: Seq(9),
@@ -293,4 +295,25 @@ pub(crate) fn catalogue() -> Catalogue {
     catalogue.observe(&shape("db", "a", &["id", "y"]), Seq(5));
     catalogue.take_pending(Seq(9));
     catalogue
+}
+
+/// The same where a writer used the tail.
+pub(crate) fn segment_with_tail() -> SegmentManifest {
+    SegmentManifest {
+        tail: Some(crate::manifest::TailPlace {
+            through: 42,
+            sha256: Some(Sha256::of(b"object 42")),
+            bytes: 5_000_000_000,
+            epoch: 2,
+        }),
+        ..segment()
+    }
+}
+
+/// A writer that says when a transaction is durable.
+pub(crate) fn writer_with_policy() -> WriterEpoch {
+    WriterEpoch {
+        durability: Some("store".into()),
+        ..writer()
+    }
 }

@@ -150,6 +150,7 @@ fn segment(first: i64, last: i64, files: Vec<FileEntry>) -> SegmentManifest {
         undone: Vec::new(),
         undone_rows: Vec::new(),
         unprotected: Vec::new(),
+        tail: None,
         catalog: None,
         computed: Vec::new(),
         requires: Vec::new(),

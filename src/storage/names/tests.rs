@@ -28,6 +28,10 @@ fn samples(timeline: u32, number: i64, small: u32) -> Vec<ObjectName> {
             timeline,
             seq_first: Seq(number),
         },
+        ObjectName::Tail {
+            timeline,
+            number: number.unsigned_abs(),
+        },
         ObjectName::Catalog {
             timeline,
             seq: Seq(number),
@@ -68,6 +72,7 @@ fn names_are_those_of_the_format_document() {
             "timelines/0001/timeline.json".to_owned(),
             "timelines/0001/writers/0000000042.json".to_owned(),
             format!("timelines/0001/log/{seq}.json"),
+            format!("timelines/0001/tail/{seq}.binlog"),
             format!("timelines/0001/catalog/{seq}.json.zst"),
             format!("timelines/0001/base/{seq}-0007.json"),
             format!("tables/{table}/v7/01020304-0506-4708-890a-0b0c0d0e0f10.parquet"),

@@ -3,6 +3,7 @@
 
 use super::harness::{Journal, Scene, assert_nothing_lost};
 use crate::end_to_end::seed;
+use crate::support::s3;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
@@ -16,21 +17,26 @@ const SEALS: [&str; 2] = ["--seal-interval-ms", "300"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_nothing_acknowledged_is_lost_on_mysql() {
-    random_kills(Flavor::MySql).await;
+    random_kills(Scene::new(Flavor::MySql).await, 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_nothing_acknowledged_is_lost_on_mariadb() {
-    random_kills(Flavor::MariaDb).await;
+    random_kills(Scene::new(Flavor::MariaDb).await, 6).await;
 }
 
-async fn random_kills(flavor: Flavor) {
-    let seed = seed();
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_nothing_acknowledged_is_lost_in_the_store() {
+    random_kills(Scene::with(Flavor::MariaDb, None, "store").await, 2).await;
+    random_kills(Scene::with(Flavor::MySql, None, "both").await, 2).await;
+}
+
+async fn random_kills(mut scene: Scene, kills: u64) {
+    let (seed, flavor) = (seed(), format!("{} {}", scene.flavor, scene.policy));
     println!("{flavor}: TIDELOG_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut scene = Scene::new(flavor).await;
     let journal = Journal::start(&scene.source, 6);
-    for kill in 0..6 {
+    for kill in 0..kills {
         let capture = scene.capture(&SEALS, "");
         journal.wait_for(20).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..700))).await;
@@ -50,7 +56,12 @@ async fn random_kills(flavor: Flavor) {
     scene.finish("").success();
     let captured = scene.captured();
     assert_nothing_lost(&told, &captured, &format!("{flavor}, without the source"));
-    assert!(told.len() > 100, "the clients hardly wrote: {}", told.len());
+    let wanted = 20 * (kills as usize + 1);
+    assert!(
+        told.len() > wanted,
+        "the clients hardly wrote: {}",
+        told.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,22 +90,59 @@ async fn acknowledged_on_receipt_rows_are_lost_so_the_test_can_fail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_failpoint_nothing_is_lost_or_doubled_on_mysql() {
-    every_failpoint(Flavor::MySql).await;
+    every_failpoint(Scene::new(Flavor::MySql).await, &spool_places()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_failpoint_nothing_is_lost_or_doubled_on_mariadb() {
-    every_failpoint(Flavor::MariaDb).await;
+    every_failpoint(Scene::new(Flavor::MariaDb).await, &spool_places()).await;
 }
 
-async fn every_failpoint(flavor: Flavor) {
-    let seed = seed();
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_around_every_put_nothing_is_lost_or_doubled_on_mariadb() {
+    every_failpoint(
+        Scene::with(Flavor::MariaDb, None, "store").await,
+        &STORE_PLACES,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_around_every_put_nothing_is_lost_or_doubled_on_mysql_and_s3() {
+    let scene = Scene::with(Flavor::MySql, Some(s3::start()), "store");
+    // Those of a file system are not on the way.
+    let places: Vec<&str> = STORE_PLACES
+        .into_iter()
+        .filter(|place| !place.starts_with("file."))
+        .collect();
+    every_failpoint(scene.await, &places).await;
+}
+
+/// Where the tail is written and recovered.
+const STORE_PLACES: [&str; 9] = [
+    "recover.tail_begin",
+    "recover.tail_sealed",
+    "receive.group",
+    "tail.before_put",
+    "file.linked",
+    "tail.put",
+    "tail.looked",
+    "ack.before",
+    "manifest.put",
+];
+
+fn spool_places() -> Vec<&'static str> {
+    let is_tail = |place: &&str| place.starts_with("tail.") || place.starts_with("recover.tail");
+    PLACES.iter().copied().filter(|p| !is_tail(p)).collect()
+}
+
+async fn every_failpoint(scene: Scene, places: &[&str]) {
+    let (seed, flavor) = (seed(), format!("{} {}", scene.flavor, scene.policy));
     println!("{flavor}: TIDELOG_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let scene = Scene::new(flavor).await;
     let journal = Journal::start(&scene.source, 4);
     let mut told = BTreeSet::new();
-    for place in PLACES {
+    for place in places {
         let what = format!("{flavor}, killed at {place}");
         let is_recovery = place.starts_with("recover.");
         // Later times too, at places that every group or segment comes by.
@@ -102,6 +150,7 @@ async fn every_failpoint(flavor: Flavor) {
             .iter()
             .any(|p| place.starts_with(p));
         let hits = match is_recovery {
+            true if scene.policy == "store" => "tail.looked:9".to_owned(),
             true => "spool.synced:30".to_owned(),
             false if is_once => (*place).to_owned(),
             false => format!("{place}:{}", random.random_range(1..4)),
@@ -118,12 +167,19 @@ async fn every_failpoint(flavor: Flavor) {
         scene.finish("").success();
         assert_nothing_lost(&told, &scene.captured(), &what);
     }
-    assert!(told.len() > 100, "the clients hardly wrote: {}", told.len());
+    let wanted = 4 * places.len();
+    assert!(
+        told.len() > wanted,
+        "the clients hardly wrote: {}",
+        told.len()
+    );
     // Everything goes on, and the source agrees row for row.
     let capture = scene.capture(&SEALS, "");
     journal.wait_for(10).await;
     let told = journal.stop().await;
     capture.terminate();
     assert_nothing_lost(&told, &scene.captured(), "the end");
-    crate::support::cli::run(&["verify", "--full", "--repo", &scene.repo]).success();
+    scene
+        .run(&["verify", "--full", "--repo", &scene.repo])
+        .success();
 }

@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) repo: String,
     pub(crate) url: String,
     pub(crate) store: Option<S3Server>,
+    pub(crate) policy: &'static str,
+    pub(crate) flavor: Flavor,
     folder: tempfile::TempDir,
 }
 
@@ -37,6 +39,15 @@ impl Scene {
 
     /// The same with the repository on an S3 server.
     pub(crate) async fn on(flavor: Flavor, store: Option<S3Server>) -> Scene {
+        Scene::with(flavor, store, "spool").await
+    }
+
+    /// The same with another policy than `spool`.
+    pub(crate) async fn with(
+        flavor: Flavor,
+        store: Option<S3Server>,
+        policy: &'static str,
+    ) -> Scene {
         let spec = match flavor {
             Flavor::MySql => ServerSpec::new(flavor).option("--plugin-load-add=semisync_source.so"),
             Flavor::MariaDb => ServerSpec::new(flavor),
@@ -63,6 +74,8 @@ impl Scene {
             repo,
             url,
             store,
+            policy,
+            flavor,
             folder,
         };
         let once = [
@@ -107,6 +120,19 @@ impl Scene {
         self.folder.path().join("spool")
     }
 
+    /// The repository's folder, where it is on disk.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    /// As [`capture`](Self::capture), with a base.
+    pub(crate) fn service(&self, more: &[&str], log: &Path) -> cli::Service {
+        let mut arguments = self.arguments(more);
+        arguments[0] = "run".to_owned();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        cli::spawn_logged(&arguments, log)
+    }
+
     /// The spool's binlog files, the oldest first.
     pub(crate) fn spool_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.spool()).expect("a spool");
@@ -118,9 +144,8 @@ impl Scene {
         files
     }
 
-    /// Capture with a spool and acknowledgements, sealing often.
+    /// Capture with acknowledgements, sealing often.
     pub(crate) fn arguments(&self, more: &[&str]) -> Vec<String> {
-        let spool = self.spool().display().to_string();
         let all = [
             "capture",
             "--source",
@@ -128,13 +153,20 @@ impl Scene {
             "--repo",
             &self.repo,
             "--durability",
-            "spool",
-            "--spool-dir",
-            &spool,
+            self.policy,
             "--semi-sync",
         ];
         let all = all.iter().chain(more);
-        all.map(|a| (*a).to_owned()).collect()
+        let all = all.map(|a| (*a).to_owned());
+        all.chain(self.spool_arguments()).collect()
+    }
+
+    /// A policy that needs no local disk is given none.
+    fn spool_arguments(&self) -> Vec<String> {
+        match self.policy {
+            "store" => Vec::new(),
+            _ => vec!["--spool-dir".into(), self.spool().display().to_string()],
+        }
     }
 
     pub(crate) fn capture(&self, more: &[&str], failpoint: &str) -> cli::Service {
@@ -153,16 +185,12 @@ impl Scene {
 
     /// Seals what is durable, as after the loss of the source.
     pub(crate) fn finish(&self, failpoint: &str) -> cli::Run {
-        let spool = self.spool().display().to_string();
-        let arguments = [
-            "capture",
-            "--finish",
-            "--repo",
-            &self.repo,
-            "--spool-dir",
-            &spool,
-        ];
-        cli::run_with(&arguments, &[("TIDELOG_FAILPOINT", failpoint)])
+        let spool = self.spool_arguments();
+        let mut arguments = vec!["capture", "--finish", "--repo", &self.repo];
+        arguments.extend(spool.iter().map(String::as_str));
+        let environment = self.environment(failpoint);
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        cli::run_with(&arguments, &environment)
     }
 
     /// The rows in the repository; none of them twice.
@@ -179,6 +207,9 @@ impl Scene {
             let transaction: serde_json::Value = serde_json::from_str(line).expect("JSON");
             let seq = transaction["seq"].as_i64().expect("a Seq");
             for change in transaction["changes"].as_array().into_iter().flatten() {
+                if change["op"] != "insert" {
+                    continue;
+                }
                 let number = |name: &str| {
                     let value = &change["after"][name];
                     let number = value.as_u64();

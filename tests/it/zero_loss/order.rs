@@ -3,7 +3,7 @@
 use super::harness::Scene;
 use crate::support::cli;
 use crate::support::sql::exec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tidelog::position::Flavor;
@@ -11,12 +11,18 @@ use tidelog::runtime::Deadline;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_spool_is_on_disk_before_the_acknowledgement_is_sent_on_mysql() {
-    synced_before_acknowledged(Flavor::MySql).await;
+    synced_before_acknowledged(Scene::new(Flavor::MySql).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_object_is_there_before_the_acknowledgement_is_sent() {
+    synced_before_acknowledged(Scene::with(Flavor::MariaDb, None, "store").await).await;
+    synced_before_acknowledged(Scene::with(Flavor::MySql, None, "both").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_spool_is_on_disk_before_the_acknowledgement_is_sent_on_mariadb() {
-    synced_before_acknowledged(Flavor::MariaDb).await;
+    synced_before_acknowledged(Scene::new(Flavor::MariaDb).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,16 +69,32 @@ async fn the_servers_own_tool_reads_the_spool() {
     }
 }
 
+/// What must be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// A file of the spool.
+    Spool,
+    /// An object of the tail, on its way to its name.
+    Tail,
+    /// The names of the tail.
+    TailNames,
+}
+
 /// A system call of the trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
-    SpoolWrite,
-    SpoolSync,
+    Write(Place),
+    Sync(Place),
     Acknowledge,
 }
 
-async fn synced_before_acknowledged(flavor: Flavor) {
-    let scene = Scene::new(flavor).await;
+async fn synced_before_acknowledged(scene: Scene) {
+    let flavor = format!("{} {}", scene.flavor, scene.policy);
+    let wanted: &[Place] = match scene.policy {
+        "store" => &[Place::Tail, Place::TailNames],
+        "both" => &[Place::Spool, Place::Tail, Place::TailNames],
+        _ => &[Place::Spool],
+    };
     let trace = scene.spool().with_extension("strace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-s", "24", "-x"]);
@@ -95,16 +117,26 @@ async fn synced_before_acknowledged(flavor: Flavor) {
     stop(&mut child);
     let calls = calls(&std::fs::read_to_string(&trace).expect("a trace"));
     let mut acknowledgements = 0;
-    let (mut is_dirty, mut is_fresh) = (false, false);
+    let mut synced: HashSet<Place> = HashSet::new();
     for call in &calls {
         match call {
-            Call::SpoolWrite => (is_dirty, is_fresh) = (true, false),
-            Call::SpoolSync => (is_dirty, is_fresh) = (false, true),
+            Call::Write(Place::Tail) => {
+                synced.remove(&Place::Tail);
+                synced.remove(&Place::TailNames);
+            }
+            Call::Write(place) => {
+                synced.remove(place);
+            }
+            // A name is durable once what it names is.
+            Call::Sync(Place::TailNames) if !synced.contains(&Place::Tail) => {}
+            Call::Sync(place) => {
+                synced.insert(*place);
+            }
             Call::Acknowledge => {
                 acknowledgements += 1;
                 assert!(
-                    !is_dirty && is_fresh,
-                    "{flavor}: acknowledged before synced: {calls:?}"
+                    wanted.iter().all(|place| synced.contains(place)),
+                    "{flavor}: acknowledged with no more than {synced:?} synced: {calls:?}"
                 );
             }
         }
@@ -131,28 +163,38 @@ fn stop(child: &mut std::process::Child) {
     }
 }
 
+/// Which place a call is about.
+fn place(call: &str) -> Option<Place> {
+    match call {
+        _ if call.contains("/spool/") && call.contains(".binlog>") => Some(Place::Spool),
+        _ if call.contains("/tail/") && call.contains(".binlog#") => Some(Place::Tail),
+        _ if call.contains("/tail>") => Some(Place::TailNames),
+        _ => None,
+    }
+}
+
 /// Writes and acknowledgements where they begin, syncs where they end.
 fn calls(trace: &str) -> Vec<Call> {
     // `pid call(fd<path>, "\x..`; a call that another thread interrupts comes as two lines.
-    let (mut calls, mut syncing) = (Vec::new(), BTreeSet::new());
+    let (mut calls, mut syncing) = (Vec::new(), BTreeMap::new());
     for line in trace.lines() {
         let (thread, call) = line.split_once(' ').unwrap_or_default();
-        let is_spool = call.contains("/spool/") && call.contains(".binlog>");
+        let place = place(call);
         let is_sync = call.contains("fsync") || call.contains("fdatasync");
         if is_sync && call.contains("<unfinished") {
-            if is_spool {
-                syncing.insert(thread);
+            if let Some(place) = place {
+                syncing.insert(thread, place);
             }
         } else if is_sync {
-            let has_resumed = call.contains("resumed>") && syncing.remove(thread);
-            if is_spool || has_resumed {
+            let resumed = call.contains("resumed>").then(|| syncing.remove(thread));
+            if let Some(place) = place.or(resumed.flatten()) {
                 assert!(call.ends_with("= 0"), "{call}");
-                calls.push(Call::SpoolSync);
+                calls.push(Call::Sync(place));
             }
         } else if is_acknowledgement(call) {
             calls.push(Call::Acknowledge);
-        } else if is_spool && call.contains("write") {
-            calls.push(Call::SpoolWrite);
+        } else if let Some(place) = place.filter(|_| call.contains("write")) {
+            calls.push(Call::Write(place));
         }
     }
     calls
