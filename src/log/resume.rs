@@ -216,7 +216,7 @@ impl Writer {
     }
 
     /// Claims an epoch: from its mark on, writers before are fenced.
-    async fn claim(&mut self, clock: &Clock) -> Result<()> {
+    pub(super) async fn claim(&mut self, clock: &Clock) -> Result<()> {
         let claim = EpochClaim {
             writer_id: new_uuid(),
             host: host(),
@@ -235,7 +235,7 @@ impl Writer {
         Ok(())
     }
 
-    fn at(
+    pub(super) fn at(
         repository: &Repository,
         timeline: &Timeline,
         place: Place,
@@ -297,7 +297,11 @@ impl Writer {
     }
 
     /// Commits the epoch mark; on a new timeline the start mark with the catalogue as well.
-    async fn first_segment(&mut self, client: Option<&mut SqlClient>, clock: &Clock) -> Result<()> {
+    pub(super) async fn first_segment(
+        &mut self,
+        client: Option<&mut SqlClient>,
+        clock: &Clock,
+    ) -> Result<()> {
         let mut batch = self.new_batch();
         let now_us = clock.now_us();
         let start = std::mem::take(&mut self.start);

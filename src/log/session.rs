@@ -489,3 +489,5 @@ async fn next_look(watch: &mut Option<Watch>) -> Look {
 
 mod connect;
 mod packaging;
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@
 
 mod clock;
 mod compute;
+#[cfg(test)]
+pub(crate) mod determinism;
 pub mod failpoint;
 pub mod ids;
 mod shutdown;

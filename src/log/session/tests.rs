@@ -1,0 +1,3 @@
+//! Capture without a server.
+
+mod simulation;
