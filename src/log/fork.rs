@@ -76,10 +76,7 @@ pub async fn fork(
     };
     require_empty_spool(options.capture)?;
     if has_unsealed_tail(repository).await? {
-        return Err(
-            Error::config("fork timeline: a part of its tail is in no segment yet")
-                .hint("seal it first: tidelog capture --finish"),
-        );
+        return Err(unsealed_tail());
     }
     let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
     let source = SourceHistory::read(&mut client).await?;
@@ -131,12 +128,22 @@ pub async fn fork(
 /// acknowledgement; gives the segment it ends with, the mark of that apart.
 async fn fence(options: WriterOptions<'_>, timeline: &Timeline) -> Result<StoredManifest> {
     let repository = options.repository;
-    let writer = Writer::open_without_source(repository, options.capture, options.clock).await?;
+    let writer =
+        Writer::open_without_source((repository, None), options.capture, options.clock).await?;
+    // What was put since this was asked last.
+    if !writer.tail.numbers.is_empty() {
+        return Err(unsealed_tail());
+    }
     let mark = writer.committer.head.seq_last;
     let lost = || Error::corrupt("find the end of the timeline to leave").field("seq", mark);
     let stored = repository.manifest(timeline.timeline, mark).await?;
     let stored = stored.ok_or_else(lost)?;
     before(repository, &stored.manifest).await?.ok_or_else(lost)
+}
+
+fn unsealed_tail() -> Error {
+    Error::config("fork timeline: a part of its tail is in no segment yet")
+        .hint("seal it first: tidelog capture --finish")
 }
 
 /// What is durable in a spool belongs to the timeline that is left, and can go into no other.

@@ -178,9 +178,9 @@ impl Writer {
     }
 
     /// As [`open`](Self::open) for a source that is not asked: only what is durable elsewhere can
-    /// be sealed.
+    /// be sealed, into the newest timeline or the one given.
     pub(super) async fn open_without_source(
-        repository: &Repository,
+        (repository, timeline): (&Repository, Option<u32>),
         options: &CaptureOptions,
         clock: &Clock,
     ) -> Result<Writer> {
@@ -188,7 +188,15 @@ impl Writer {
             Error::config("finish capture: nothing was captured into this repository yet")
                 .field("repository", repository.store().location())
         };
-        let (timeline, stored) = newest(repository).await?.ok_or_else(nothing)?;
+        let found = match timeline {
+            Some(number) => {
+                let timeline = repository.timeline(number).await?;
+                let head = repository.head(number).await?;
+                head.map(|head| (timeline, head))
+            }
+            None => newest(repository).await?,
+        };
+        let (timeline, stored) = found.ok_or_else(nothing)?;
         let identity = identity_at(&timeline, &stored.manifest)?;
         let place = continued(repository, &timeline, &stored).await?;
         let mut writer = Writer::at(repository, &timeline, place, identity, options, clock);

@@ -6,7 +6,7 @@ use super::resume::{
     CaptureOptions, CaptureProgress, Writer, WriterOptions, ends_with_another, newest,
 };
 use super::session::{Capture, Ended, SERVER_IDS};
-use super::spool::{Spool, SpoolDir};
+use super::spool::{Item, Spool, SpoolDir, SpoolReader};
 use super::tail::{Tail, TailFound};
 use super::waits::Watch;
 use crate::error::{Error, Result};
@@ -160,8 +160,27 @@ pub async fn finish(
         )
         .hint("give the --spool-dir of the capture that ended"));
     }
-    seal_durable(repository, options, clock, spool.as_ref(), control).await?;
+    let timeline = spool.as_ref().map(|spool| left_in(spool, repository));
+    let to = (repository, timeline.transpose()?.flatten());
+    seal_durable(to, options, clock, spool.as_ref(), control).await?;
     Ok(CaptureEnd::Finished)
+}
+
+/// The timeline that a spool's files belong to: a fork may have left it since. `None` where there is
+/// no file, or one of another repository, which is refused when it is read.
+fn left_in(spool: &SpoolDir, repository: &Repository) -> Result<Option<u32>> {
+    let files = spool.files()?;
+    let Some(oldest) = files.first() else {
+        return Ok(None);
+    };
+    let mut reader = SpoolReader::open(oldest)?;
+    while let Some(item) = reader.next()? {
+        if let Item::Head(head) = item {
+            let is_ours = head.repository_id == repository.header().repository_id;
+            return Ok(is_ours.then_some(head.timeline));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the newest timeline was ever captured with a tail.
@@ -180,13 +199,13 @@ pub(super) async fn has_unsealed_tail(repository: &Repository) -> Result<bool> {
 }
 
 async fn seal_durable(
-    repository: &Repository,
+    (repository, timeline): (&Repository, Option<u32>),
     options: &CaptureOptions,
     clock: &Clock,
     spool: Option<&SpoolDir>,
     control: &CaptureControl,
 ) -> Result<()> {
-    let writer = Writer::open_without_source(repository, options, clock).await?;
+    let writer = Writer::open_without_source((repository, timeline), options, clock).await?;
     let tail = writer.tail.clone();
     let mut capture = Capture::new(writer, (0, Uuid::nil()), options, clock);
     capture.recover_tail(repository, tail, control).await?;
@@ -218,7 +237,8 @@ impl Opening<'_> {
         {
             // What the former server sent is sealed as its own.
             let spool = self.spool.as_ref();
-            seal_durable(self.repository, self.options, self.clock, spool, control).await?;
+            let newest = (self.repository, None);
+            seal_durable(newest, self.options, self.clock, spool, control).await?;
         }
         let repository_id = self.repository.header().repository_id;
         let replica = replica_identity(repository_id, self.options.server_id);

@@ -39,6 +39,10 @@ fn every_kind_of_object_is_frozen() {
     is_frozen("timeline.json", &samples::timeline());
     is_frozen("writer.json", &samples::writer());
     is_frozen("segment.json", &segment());
+    is_frozen(
+        "segment-last-event.json",
+        &samples::segment_with_last_event(),
+    );
     is_frozen("segment-tail.json", &samples::segment_with_tail());
     is_frozen("writer-durability.json", &samples::writer_with_policy());
     is_frozen("base.json", &base());

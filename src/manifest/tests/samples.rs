@@ -297,6 +297,17 @@ pub(crate) fn catalogue() -> Catalogue {
     catalogue
 }
 
+/// The same where the last transaction is known.
+pub(crate) fn segment_with_last_event() -> SegmentManifest {
+    SegmentManifest {
+        last_event: Some(LastEvent {
+            offset: 77,
+            sha256: Sha256::of(b"event"),
+        }),
+        ..segment()
+    }
+}
+
 /// The same where a writer used the tail.
 pub(crate) fn segment_with_tail() -> SegmentManifest {
     SegmentManifest {

@@ -104,3 +104,65 @@ async fn fault_6_a_fork_that_is_killed_is_absent_or_whole() {
         cli::run(&["verify", "--full", "--repo", &setup.repo]).success();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_of_the_timeline_that_was_left_is_finished_into_it() {
+    for flavor in FLAVORS {
+        let (setup, mut conn) = Setup::based(flavor, &TABLE).await;
+        let (url, spool) = (setup.source.account_url(), setup.scratch("spool"));
+        let spool = spool.display().to_string();
+        let at = seq_last(&setup);
+        let capture = ["capture", "--source", &url, "--repo", &setup.repo];
+        let spooled = ["--durability", "spool", "--spool-dir", &spool];
+        let never = ["--seal-interval-ms", "3600000"];
+        let service = cli::spawn(&[&capture[..], &spooled, &never].concat());
+        insert(&mut conn, 0..3).await;
+        for _ in 0..600 {
+            if holds(&spool, b"row 2") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        service.kill9();
+        // Somebody who does not know of the spool.
+        fork(&setup, &setup.source, &["--at", &at]).success();
+        let parent = state(&setup.source).await;
+        insert(&mut conn, 3..5).await;
+        let refused = cli::run(&[&capture[..], &spooled, &["--once"]].concat());
+        refused.refused(1, &["another repository or timeline", "capture --finish"]);
+        cli::run(
+            &[
+                &["capture", "--finish", "--repo", &setup.repo],
+                &spooled[..],
+            ]
+            .concat(),
+        )
+        .success();
+        let timelines = &status(&setup)["timelines"];
+        assert_eq!(
+            timelines[0]["rows"].as_i64(),
+            Some(3),
+            "{flavor}: {timelines}"
+        );
+        assert_eq!(
+            timelines[1]["rows"].as_i64(),
+            Some(0),
+            "{flavor}: {timelines}"
+        );
+        cli::run(&[&capture[..], &spooled, &["--once"]].concat()).success();
+        base(&setup, &setup.source).await;
+        setup.capture();
+        let latest = state(&setup.source).await;
+        let last = seq_last_of(&setup, 0).to_string();
+        let of_parent = ["--timeline", "1", "--to-seq", &last];
+        restores(&setup, &setup.target, &of_parent, &parent).await;
+        restores(&setup, &setup.target, &["--latest"], &latest).await;
+    }
+}
+
+/// Whether a file of a folder holds these bytes.
+fn holds(folder: &str, bytes: &[u8]) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files = entries.filter_map(|entry| std::fs::read(entry.ok()?.path()).ok());
+    files.any(|file| file.windows(bytes.len()).any(|window| window == bytes))
+}

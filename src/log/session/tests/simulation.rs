@@ -193,7 +193,7 @@ async fn writer(world: &World, name: &'static str) {
 async fn live(world: &World, name: &'static str) -> Result<()> {
     let repository = &world.repository().await?;
     let control = CaptureControl::new(Shutdown::manual().1);
-    let opened = Writer::open_without_source(repository, &options(), &world.clock).await?;
+    let opened = Writer::open_without_source((repository, None), &options(), &world.clock).await?;
     let tail = opened.tail.clone();
     world.say(format!("{name} claims {}", opened.committer.epoch));
     let mut capture = Capture::new(opened, (0, Uuid::nil()), &options(), &world.clock);
@@ -405,7 +405,7 @@ async fn run(seed: u64, too_early: bool) -> Result<Outcome> {
     // The last one finds nothing in its way.
     let control = CaptureControl::new(Shutdown::manual().1);
     let options = options();
-    let last = Writer::open_without_source(&world.clean, &options, &world.clock).await?;
+    let last = Writer::open_without_source((&world.clean, None), &options, &world.clock).await?;
     let tail = last.tail.clone();
     let mut capture = Capture::new(last, (0, Uuid::nil()), &options, &world.clock);
     capture.recover_tail(&world.clean, tail, &control).await?;
