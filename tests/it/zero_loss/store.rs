@@ -37,6 +37,17 @@ async fn only_in_the_tail(flavor: Flavor) {
     }
     exec(&mut conn, "FLUSH BINARY LOGS").await;
     exec(&mut conn, "UPDATE j.t SET pad = 'changed' WHERE n = 2").await;
+    // One statement, one transaction, larger than an object.
+    exec(
+        &mut conn,
+        "CREATE TABLE j.large (a INT PRIMARY KEY, b LONGBLOB)",
+    )
+    .await;
+    let rows: Vec<String> = (0..20)
+        .map(|a| format!("({a}, REPEAT('{a:04}', 262144))"))
+        .collect();
+    let insert = format!("INSERT INTO j.large VALUES {}", rows.join(", "));
+    exec(&mut conn, insert).await;
     exec(&mut conn, "CREATE TABLE j.later (a INT PRIMARY KEY)").await;
     exec(&mut conn, "INSERT INTO j.later VALUES (7)").await;
     service.kill9();
@@ -86,7 +97,14 @@ async fn only_in_the_tail(flavor: Flavor) {
     assert_eq!(later, [0; 0], "{flavor}: just before {gtid}");
     assert_eq!(objects(&scene.folder()), before, "{flavor}: a reader wrote");
 
-    own_tool_reads(&scene, &tail_objects(&scene.folder()));
+    let files = tail_objects(&scene.folder());
+    let sizes = files.iter().map(|f| f.metadata().expect("metadata").len());
+    let large = sizes.filter(|bytes| *bytes > 1 << 20).count();
+    assert!(
+        large > 1,
+        "{flavor}: the large transaction is in {large} object"
+    );
+    own_tool_reads(&scene, &files);
     damage_is_named(&scene);
     // And a capture that goes on, or ends, gives them the same places in the log.
     let shown = scene.captured_seqs();
@@ -103,10 +121,11 @@ async fn only_in_the_tail(flavor: Flavor) {
     assert_eq!(left["objects"], 0, "{flavor}: {left}");
 }
 
-/// Rows of both tables.
-async fn contents(server: &TestServer) -> Vec<(u64, u64, String)> {
+/// Rows of all tables.
+async fn contents(server: &TestServer) -> Vec<(u64, u64, u64)> {
     let mut conn = server.conn().await;
-    let all = "SELECT client, n, pad FROM j.t UNION ALL SELECT 0, a, '' FROM j.later ORDER BY 1, 2";
+    let all = "SELECT client, n, CRC32(pad) FROM j.t UNION ALL SELECT 0, a, 0 FROM j.later \
+               UNION ALL SELECT a, LENGTH(b), CRC32(b) FROM j.large ORDER BY 1, 2, 3";
     query(&mut conn, all).await
 }
 
