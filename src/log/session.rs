@@ -392,6 +392,7 @@ impl Capture {
         let is_commit = matches!(item, LogItem::Commit(_));
         self.batch
             .apply(item, &mut self.catalogue, clock, received_us)?;
+        self.batch.spill_over(self.options.batch_memory_max)?;
         if is_commit {
             self.progress.transactions += 1;
             self.durability.receive()?;
@@ -427,7 +428,8 @@ impl Capture {
 
     pub(super) fn is_full(&self) -> bool {
         !self.batch.in_transaction()
-            && (self.batch.event_bytes() >= self.options.segment_bytes_max
+            && (self.batch.has_spilled()
+                || self.batch.event_bytes() >= self.options.segment_bytes_max
                 || self.batch.memory() >= self.options.batch_memory_max)
     }
 

@@ -15,6 +15,7 @@ mod end_to_end;
 mod fingerprints;
 mod fuzz_seeds;
 mod json;
+mod large;
 mod peer_decoder;
 mod preflight;
 mod random_history;

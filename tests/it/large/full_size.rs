@@ -1,0 +1,1 @@
+//! The sizes that the design names. They take minutes: `make soak` asks for them.
