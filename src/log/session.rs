@@ -57,6 +57,8 @@ pub(super) struct Capture {
     progress: CaptureProgress,
     /// A seal was asked for while a transaction was open.
     seal_due: bool,
+    /// When the source was last asked how long it keeps its binlog.
+    retention_looked: Option<Stopwatch>,
 }
 
 /// What ended a connection.
@@ -124,6 +126,7 @@ impl Capture {
             clock: clock.clone(),
             progress,
             seal_due: false,
+            retention_looked: None,
         }
     }
 
@@ -481,3 +484,4 @@ async fn next_look(watch: &mut Option<Watch>) -> Look {
 
 mod connect;
 mod packaging;
+mod retention;

@@ -1,16 +1,13 @@
 //! What is larger than memory is meant to be: transactions, rows, segments of many tables.
 
+use crate::support::Setup;
 use crate::support::cli::{self, Service};
+use crate::support::proxy::Proxy;
 use crate::support::server::FLAVORS;
 use crate::support::sql::{exec, exec_all};
-use crate::support::{Setup, TestServer};
 use std::process::ExitStatus;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tidelog::position::Flavor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 mod full_size;
 
@@ -23,15 +20,20 @@ struct Ended {
     peak: u64,
 }
 
+/// The greatest resident set, in bytes, of the text of `/proc/<pid>/status`.
+fn high_water(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
+    Some(kib * 1024)
+}
+
 /// Waits for a process and follows how much memory it took.
 async fn peak(mut service: Service) -> Ended {
     let status_file = format!("/proc/{}/status", service.pid());
     let mut peak = 0;
     loop {
         let text = std::fs::read_to_string(&status_file).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        peak = peak.max(kib.unwrap_or(0) * 1024);
+        peak = peak.max(high_water(&text).unwrap_or(0));
         // A look at the process, and a short wait for the next one.
         if let Some(status) = service.ended(Duration::from_millis(10)) {
             assert!(peak > 0, "the process was never looked at");
@@ -41,59 +43,13 @@ async fn peak(mut service: Service) -> Ended {
     }
 }
 
-/// A port that leads to a server and breaks connections after each of these numbers of bytes.
-async fn breaking(server: &TestServer, breaks: Vec<u64>) -> (String, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let own = listener.local_addr().expect("an address").port();
-    let broken = Arc::new(AtomicU64::new(0));
-    let (count, to) = (Arc::clone(&broken), server.port());
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let at = breaks.get(count.load(Ordering::SeqCst) as usize).copied();
-            let count = Arc::clone(&count);
-            tokio::spawn(async move {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else {
-                    return;
-                };
-                let (mut from_client, mut to_client) = client.into_split();
-                let (mut from_server, mut to_server) = server.into_split();
-                let up = tokio::io::copy(&mut from_client, &mut to_server);
-                let down = async {
-                    let (mut buffer, mut passed) = (vec![0; 64 << 10], 0);
-                    loop {
-                        let read = from_server.read(&mut buffer).await.unwrap_or(0);
-                        passed += read as u64;
-                        if at.is_some_and(|at| passed >= at) {
-                            count.fetch_add(1, Ordering::SeqCst);
-                            return;
-                        }
-                        if read == 0 || to_client.write_all(&buffer[..read]).await.is_err() {
-                            return;
-                        }
-                    }
-                };
-                tokio::select! {
-                    _ = up => {}
-                    () = down => {}
-                }
-            });
-        }
-    });
-    let own_port = format!(":{own}");
-    let url = server.account_url();
-    (
-        url.replace(&format!(":{}", server.port()), &own_port),
-        broken,
-    )
-}
-
 const TABLES: &[&str] = &[
     "CREATE DATABASE d",
     "CREATE TABLE d.digit (n INT PRIMARY KEY)",
     "INSERT INTO d.digit VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)",
     "CREATE TABLE d.n (n INT PRIMARY KEY)",
     "INSERT INTO d.n SELECT a.n + 10 * b.n + 100 * c.n + 1000 * e.n + 10000 * f.n \
-     FROM d.digit a, d.digit b, d.digit c, d.digit e, d.digit f",
+     FROM d.digit a, d.digit b, d.digit c, d.digit e, d.digit f WHERE f.n < 2",
     "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARBINARY(1000), v INT)",
     "CREATE TABLE d.h (x INT, pad VARCHAR(200), KEY (x))",
     "CREATE TABLE d.c (p VARCHAR(20), q INT, pad VARBINARY(1000), PRIMARY KEY (q, p))",
@@ -160,7 +116,7 @@ async fn write(setup: &Setup) {
         &mut conn,
         &[
             "XA START 'x'",
-            "INSERT INTO d.c SELECT 'xa', n, RANDOM_BYTES(1000) FROM d.n WHERE n < 5000",
+            "INSERT INTO d.c SELECT 'xa', n, RANDOM_BYTES(1000) FROM d.n WHERE n < 3000",
             "UPDATE d.c SET pad = 'xa' WHERE q = 3",
             "XA END 'x'",
             "XA PREPARE 'x'",
@@ -207,16 +163,17 @@ async fn a_transaction_larger_than_memory_survives_cuts_and_a_kill() {
         setup.base().await;
         write(&setup).await;
         let spool = tempfile::tempdir().expect("a folder");
-        let (url, broken) = breaking(&setup.source, vec![6 * MIB, 18 * MIB]).await;
+        let breaks = vec![6 * MIB, 18 * MIB];
+        let proxy = Proxy::start(&setup.source, breaks, Duration::ZERO).await;
         let spool = spool.path().display().to_string();
         let repo = &setup.repo;
-        let mut args = vec!["capture", "--once", "--source", &url, "--repo", repo];
+        let mut args = vec!["capture", "--once", "--source", &proxy.url, "--repo", repo];
         args.extend(["--durability", "spool", "--spool-dir", &spool]);
         args.extend(LIMITS);
-        let killed = [("TIDELOG_FAILPOINT", "data.one_put:4")];
+        let killed = [("TIDELOG_FAILPOINT", "data.one_put:6")];
         let first = peak(cli::spawn_with(&args, &killed)).await;
         assert_eq!(first.status.code(), None, "{flavor}: it was to be killed");
-        assert_eq!(broken.load(Ordering::SeqCst), 2, "{flavor}: cuts");
+        assert_eq!(proxy.broken(), 2, "{flavor}: cuts");
         let second = peak(cli::spawn(&args)).await;
         assert!(second.status.success(), "{flavor}: {}", second.status);
         for (what, peak) in [("received", first.peak), ("recovered", second.peak)] {

@@ -22,6 +22,7 @@ mod random_history;
 mod readers;
 mod recomputed;
 mod restore;
+mod retention;
 mod row_values;
 mod s3;
 mod s3_repository;
