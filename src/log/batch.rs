@@ -79,6 +79,8 @@ pub(crate) struct Batch {
     pub(crate) statements_spilled: Vec<Spilled>,
     /// Where images and statements are that memory does not hold.
     pub(crate) spill: Option<SpillFile>,
+    /// Length of its largest row image.
+    pub(crate) largest_image: usize,
     /// Bytes of memory that it may hold, once it was told.
     pub(crate) memory_max: usize,
     pub(crate) events: Vec<EventRef>,
@@ -143,6 +145,7 @@ impl Batch {
             statements: Vec::new(),
             statements_spilled: Vec::new(),
             spill: None,
+            largest_image: 0,
             memory_max: 0,
             events: Vec::new(),
             tables: Vec::new(),
@@ -335,6 +338,7 @@ impl Batch {
                 };
                 let length = length + marks;
                 let image = rest.get(..length).unwrap_or_default();
+                self.largest_image = self.largest_image.max(length);
                 let start = table.index.keys_len();
                 let typed = table
                     .keys

@@ -26,6 +26,9 @@ pub(crate) use spilled::SpilledTables;
 
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
+/// With an image of this size tables are encoded one after the other, and from disk: each core
+/// would hold several copies of such a row, beside the batch.
+const LARGE_IMAGE_BYTES: usize = 16 << 20;
 /// Tables share a task up to this many bytes of images.
 const TASK_BYTES: usize = 4 << 20;
 /// Tables share a task up to this many.
@@ -91,7 +94,7 @@ pub(crate) async fn encode(
     zstd_level: i32,
     compute: &Compute,
 ) -> Result<Encoded> {
-    if batch.has_spilled() {
+    if batch.has_spilled() || batch.largest_image >= LARGE_IMAGE_BYTES {
         return compute
             .run(move || {
                 batch.spill()?;
@@ -179,13 +182,18 @@ async fn group_files(
             Ok(Arc::new(table))
         })
         .await?;
-    let (parts, rows) = (compute.width().max(1), table.index.len());
-    let tasks = (0..parts).map(|part| {
+    let ranges = part_ranges(table.index.len(), compute.width());
+    let tasks = (0_u32..).zip(ranges).map(|(part, range)| {
         let (batch, table) = (Arc::clone(&batch), Arc::clone(&table));
-        let range = rows * part / parts..rows * (part + 1) / parts;
-        compute.run(move || table_file(&batch, &table, range, part as u32, zstd_level))
+        compute.run(move || table_file(&batch, &table, range, part, zstd_level))
     });
     futures::future::try_join_all(tasks).await
+}
+
+/// The rows of each part of a table: one part a core, none of them empty.
+fn part_ranges(rows: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = width.clamp(1, rows.max(1));
+    (0..parts).map(move |part| rows * part / parts..rows * (part + 1) / parts)
 }
 
 /// One part file of a table: a range of its sorted index.
@@ -310,6 +318,21 @@ mod tests {
             keys: None,
             seqs: (Seq(1), Seq(1)),
             absent: false,
+        }
+    }
+
+    #[test]
+    fn a_table_of_few_large_rows_has_no_empty_part() {
+        for rows in 1..9 {
+            for width in 0..9 {
+                let mut next = 0;
+                for range in part_ranges(rows, width) {
+                    assert_eq!(range.start, next, "{rows} rows, {width} cores");
+                    assert!(range.end > range.start, "{rows} rows, {width} cores");
+                    next = range.end;
+                }
+                assert_eq!(next, rows);
+            }
         }
     }
 
