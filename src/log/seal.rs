@@ -26,9 +26,6 @@ pub(crate) use spilled::SpilledTables;
 
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
-/// With an image of this size tables are encoded one after the other, and from disk: each core
-/// would hold several copies of such a row, beside the batch.
-const LARGE_IMAGE_BYTES: usize = 16 << 20;
 /// Tables share a task up to this many bytes of images.
 const TASK_BYTES: usize = 4 << 20;
 /// Tables share a task up to this many.
@@ -94,7 +91,7 @@ pub(crate) async fn encode(
     zstd_level: i32,
     compute: &Compute,
 ) -> Result<Encoded> {
-    if batch.has_spilled() || batch.largest_image >= LARGE_IMAGE_BYTES {
+    if batch.has_spilled() {
         return compute
             .run(move || {
                 batch.spill()?;

@@ -342,7 +342,7 @@ async fn what_the_largest_row_costs_is_told() {
         let report = source(&server).await;
         let line = report.line("row_memory").expect("a line");
         assert_eq!(line.severity, Severity::Warn, "{line:?}");
-        assert!(line.found.contains("1280 MiB"), "{line:?}");
+        assert!(line.found.contains("1792 MiB"), "{line:?}");
         assert!(line.found.contains("2: big.doc, big.long_one"), "{line:?}");
         let found = fix(&report, "row_memory");
         let found = found.split(" /*").next().expect("a statement");

@@ -34,6 +34,10 @@ impl BatchMark {
     }
 }
 
+/// An image of this size goes to disk at once: to encode it costs several copies of it, and the batch
+/// is better not beside them.
+const LARGE_IMAGE_BYTES: usize = 16 << 20;
+
 /// Rows, or statements, that are now in the file: of entries before the open one, and its own.
 type Moved = (Option<Spilled>, Option<Spilled>);
 
@@ -83,10 +87,12 @@ impl Batch {
         let mark = &open.mark;
         let own = (self.held + self.index_bytes).saturating_sub(mark.held + mark.index_bytes);
         // A run is not worth its while when it is small.
-        if own < memory_max / 4 || self.memory() < memory_max / 2 {
-            return Ok(());
+        let is_large = own >= memory_max / 4 && self.memory() >= memory_max / 2;
+        let has_large_row = self.largest_image >= LARGE_IMAGE_BYTES && own >= LARGE_IMAGE_BYTES;
+        match is_large || has_large_row {
+            true => self.spill(),
+            false => Ok(()),
         }
-        self.spill()
     }
 
     /// Moves all row images and statements to disk.
