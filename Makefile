@@ -4,7 +4,7 @@
 help:
 	@echo "make demo    throwaway servers, a messaging workload, the classic mistake, the way back"
 	@echo "make test    every test, against real MySQL and MariaDB servers"
-	@echo "make soak    the long forms: SOAK_SEEDS (60) random histories a flavor, minutes of writes"
+	@echo "make soak    the long forms: SOAK_SEEDS (60) random histories a flavor, minutes of writes, large things"
 	@echo "make bench   the benchmarks beside their peers, in one table"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; fails at a crash"
 	@echo "make lint    formatting, clippy and documentation, warnings as errors"
@@ -27,6 +27,7 @@ test: setup
 soak: setup
 	TIDELOG_TEST_SEEDS=$${SOAK_SEEDS:-60} cargo test --test it random_histories -- --nocapture
 	TIDELOG_TEST_SECONDS=$${SOAK_SECONDS:-180} cargo test --test it end_to_end -- --nocapture
+	TIDELOG_TEST_LARGE=1 cargo test --test it large:: -- --nocapture --test-threads=1
 
 bench: setup
 	cargo bench --bench e2e

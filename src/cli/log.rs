@@ -292,14 +292,14 @@ pub(super) fn masked(text: &[u8]) -> String {
 fn row_changes(segment: &Segment<'_>, rows: &[&ChangeRef]) -> Result<Vec<(i64, Value)>> {
     let changes = &segment.changes;
     let mut out: Vec<(i64, Value)> = Vec::with_capacity(rows.len());
-    let mut before: Option<Map<String, Value>> = None;
+    let (mut before, mut bytes): (Option<Map<String, Value>>, _) = (None, Vec::new());
     for row in rows {
         let Some(plan) = changes.plans.get(row.plan) else {
             continue;
         };
-        let image = images_to_json(plan, &[changes.image(row)])?
-            .pop()
-            .unwrap_or_default();
+        bytes.clear();
+        changes.image(row, &mut bytes)?;
+        let image = images_to_json(plan, &[&bytes])?.pop().unwrap_or_default();
         let table = plan.version().name.to_string();
         let mut change = match row.op {
             Op::UpdateBefore => {

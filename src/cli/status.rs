@@ -59,6 +59,25 @@ fn print(answer: &Answer) -> Result<()> {
         Some(rpo) => output::line(&format!("zero RPO     no: {}", rpo.reasons.join("; ")))?,
         None => {}
     }
+    if let Some(binlog) = &answer.binlog {
+        let kept = match (binlog.kept_seconds, binlog.kept_bytes) {
+            (None, None) => "unlimited".to_owned(),
+            (seconds, bytes) => {
+                let hours = seconds.map(|s| format!("{:.1} h", s / 3600.0));
+                let bytes = bytes.map(|b| format!("{b} bytes"));
+                let all: Vec<String> = hours.into_iter().chain(bytes).collect();
+                all.join(" or ")
+            }
+        };
+        output::line(&format!(
+            "binlog kept  {kept}, from {} on; {} bytes not captured yet",
+            output::or_dash(binlog.oldest_file.as_ref()),
+            output::or_dash(binlog.behind_bytes)
+        ))?;
+        for warning in &binlog.warnings {
+            output::line(&format!("WARNING      {warning}"))?;
+        }
+    }
     for timeline in &answer.timelines {
         output::line(&format!("\n{}", title(timeline)))?;
         for from in timeline.sources.iter().skip(1) {

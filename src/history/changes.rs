@@ -1,6 +1,7 @@
-//! All of one segment in commit order. Files are sorted by key; a segment is bounded, so its
-//! images are put back into order in memory.
+//! All of one segment in commit order. Files are sorted by key: the places of its images are put
+//! back into order in memory, the images themselves may be on disk.
 
+use super::images::Images;
 use crate::change::Op;
 use crate::error::{Error, Result};
 use crate::manifest::{Catalogue, FileEntry, FileRole, Repository, SegmentManifest};
@@ -16,6 +17,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Files fetched in one call: bytes and number.
+const FETCH_BYTES: u64 = 16 << 20;
+const FETCH_FILES: usize = 256;
 
 /// Table versions by identity, live or retired: files name them.
 #[derive(Clone, Debug, Default)]
@@ -82,8 +87,8 @@ pub struct ChangeRef {
     pub event: i32,
     /// Index into [`SegmentChanges::plans`].
     pub plan: usize,
-    /// Where the image stands in [`SegmentChanges::images`].
-    pub image: Range<usize>,
+    /// Where the image stands among those of the segment: see [`SegmentChanges::image`].
+    image: Range<u64>,
 }
 
 /// A segment in commit order.
@@ -95,8 +100,8 @@ pub struct SegmentChanges {
     pub statements: Vec<StatementRow>,
     /// Row images by entry, ordinal, before first.
     pub rows: Vec<ChangeRef>,
-    /// Bytes of all row images.
-    pub images: Vec<u8>,
+    /// All row images.
+    images: Images,
     /// How to read them.
     pub plans: Vec<Arc<TablePlan>>,
 }
@@ -112,20 +117,36 @@ impl SegmentChanges {
         versions: &Versions,
         compute: &Compute,
     ) -> Result<SegmentChanges> {
-        let bytes = repository.get_files(&manifest.files).await?;
-        let files: Vec<(FileEntry, Bytes)> = manifest.files.iter().cloned().zip(bytes).collect();
-        let versions = versions.clone();
         let (first, last) = (manifest.seq_first, manifest.seq_last);
+        let mut changes = SegmentChanges::default();
+        let mut rest: &[FileEntry] = &manifest.files;
+        while !rest.is_empty() {
+            let mut length = 0;
+            let fits = |file: &&FileEntry| {
+                length += file.length;
+                length <= FETCH_BYTES
+            };
+            let count = rest.iter().take(FETCH_FILES).take_while(fits).count();
+            let (now, later) = rest.split_at(count.max(1));
+            let bytes = repository.get_files(now).await?;
+            let files: Vec<(FileEntry, Bytes)> = now.iter().cloned().zip(bytes).collect();
+            let versions = versions.clone();
+            changes = compute
+                .run(move || {
+                    for (file, bytes) in files {
+                        changes.add(&file, bytes, &versions).map_err(|error| {
+                            Error::new(error.kind(), "read file of segment")
+                                .field("object", &file.object)
+                                .source(error)
+                        })?;
+                    }
+                    Ok(changes)
+                })
+                .await?;
+            rest = later;
+        }
         compute
             .run(move || {
-                let mut changes = SegmentChanges::default();
-                for (file, bytes) in files {
-                    changes.add(&file, bytes, &versions).map_err(|error| {
-                        Error::new(error.kind(), "read file of segment")
-                            .field("object", &file.object)
-                            .source(error)
-                    })?;
-                }
                 changes.rows.sort_by_key(|row| (row.seq, row.row, row.op));
                 changes.check_entries(first, last)?;
                 Ok(changes)
@@ -158,15 +179,14 @@ impl SegmentChanges {
             let view = BatchView::new(&plan, &batch)?;
             for index in 0..view.rows() {
                 let change = view.change(index)?;
-                let start = self.images.len();
-                encoder.image(&view, index, &mut self.images)?;
+                let image = self.images.push(|out| encoder.image(&view, index, out))?;
                 self.rows.push(ChangeRef {
                     seq: change.seq,
                     row: change.row,
                     op: change.op,
                     event: change.event,
                     plan: number,
-                    image: start..self.images.len(),
+                    image,
                 });
                 rows += 1;
             }
@@ -210,9 +230,11 @@ impl SegmentChanges {
         self.statements.get(start..end).unwrap_or_default()
     }
 
-    /// The bytes of an image.
-    #[must_use]
-    pub fn image(&self, row: &ChangeRef) -> &[u8] {
-        self.images.get(row.image.clone()).unwrap_or_default()
+    /// Appends the bytes of an image.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk of the temporary folder fails.
+    pub fn image(&self, row: &ChangeRef, out: &mut Vec<u8>) -> Result<()> {
+        self.images.read(&row.image, out)
     }
 }

@@ -3,7 +3,7 @@
 use super::{ChangeRef, SegmentChanges};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Seq};
-use crate::segment::{EventContent, StatementRow, rebuild_events};
+use crate::segment::{EventContent, StatementRow, TransactionRow, each_rebuilt_event};
 use bytes::Bytes;
 
 /// The events of one transaction as they were received.
@@ -25,19 +25,11 @@ pub struct RebuiltTransaction {
 pub fn rebuild_segment(changes: &SegmentChanges) -> Result<Vec<RebuiltTransaction>> {
     let mut rebuilt = Vec::new();
     for transaction in &changes.transactions {
-        let Some(raw) = &transaction.raw else {
+        if transaction.raw.is_none() {
             continue;
-        };
-        let mut content = Content {
-            changes,
-            rows: changes.rows_of(transaction.seq),
-            statements: changes.statements_of(transaction.seq),
-        };
-        let events = rebuild_events(raw, &mut content).map_err(|error| {
-            Error::corrupt("rebuild events of transaction")
-                .field("seq", transaction.seq)
-                .source(error)
-        })?;
+        }
+        let mut events = Vec::new();
+        each_event(changes, transaction, |event| events.push(event))?;
         rebuilt.push(RebuiltTransaction {
             seq: transaction.seq,
             end: transaction.end.clone(),
@@ -45,6 +37,38 @@ pub fn rebuild_segment(changes: &SegmentChanges) -> Result<Vec<RebuiltTransactio
         });
     }
     Ok(rebuilt)
+}
+
+/// Rebuilds every event of a segment, one after the other, and counts them.
+///
+/// # Errors
+/// As [`rebuild_segment`].
+pub fn count_events(changes: &SegmentChanges) -> Result<u64> {
+    let mut count = 0;
+    for transaction in &changes.transactions {
+        each_event(changes, transaction, |_| count += 1)?;
+    }
+    Ok(count)
+}
+
+fn each_event(
+    changes: &SegmentChanges,
+    transaction: &TransactionRow,
+    each: impl FnMut(Bytes),
+) -> Result<()> {
+    let Some(raw) = &transaction.raw else {
+        return Ok(());
+    };
+    let mut content = Content {
+        changes,
+        rows: changes.rows_of(transaction.seq),
+        statements: changes.statements_of(transaction.seq),
+    };
+    each_rebuilt_event(raw, &mut content, each).map_err(|error| {
+        Error::corrupt("rebuild events of transaction")
+            .field("seq", transaction.seq)
+            .source(error)
+    })
 }
 
 /// What one transaction has in the other files of its segment.
@@ -56,10 +80,11 @@ struct Content<'a> {
 
 impl EventContent for Content<'_> {
     fn images(&mut self, event: i32, out: &mut Vec<u8>) -> Result<()> {
-        for row in self.rows.iter().filter(|row| row.event == event) {
-            out.extend_from_slice(self.changes.image(row));
-        }
-        Ok(())
+        // Rows in the order of the transaction are in that of its events, too.
+        let start = self.rows.partition_point(|row| row.event < event);
+        let rows = self.rows.iter().skip(start);
+        rows.take_while(|row| row.event == event)
+            .try_for_each(|row| self.changes.image(row, out))
     }
 
     fn text(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<()> {

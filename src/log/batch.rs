@@ -7,7 +7,8 @@
 
 use super::absent::{self, Lack};
 use super::commit_time::CommitClock;
-use super::index::{IndexMark, TableIndex};
+use super::index::TableIndex;
+use super::spill::{SpillFile, Spilled};
 use super::transaction::{OpenTransaction, excerpt};
 use super::xa::{XaLog, XaOutcome};
 use crate::change::{Begin, Commit, LogItem, Op, RowsEvent, RowsKind, TransactionKind, Undecoded};
@@ -19,6 +20,10 @@ use crate::segment::{EntryKind, KeyCodec, StatementRow, TablePlan, TransactionRo
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+mod overflow;
+
+pub(crate) use overflow::BatchMark;
 
 /// Why rows with MariaDB's old temporal types are a barrier.
 const UNKNOWN_LENGTH: &str = "old temporal type whose fraction the binlog does not tell \
@@ -50,6 +55,15 @@ pub(crate) struct TableRows {
     pub(crate) keys_typed: bool,
     /// Where they stand.
     pub(crate) index: TableIndex,
+    /// Those that are on disk, in order of receipt.
+    pub(crate) runs: Vec<Spilled>,
+}
+
+impl TableRows {
+    /// Whether it has images, in memory or on disk.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.index.len() > 0 || !self.runs.is_empty()
+    }
 }
 
 /// A barrier's event kept verbatim for `raw.binlog`.
@@ -61,6 +75,14 @@ pub(crate) struct Batch {
     pub(crate) seq_first: Seq,
     pub(crate) transactions: Vec<TransactionRow>,
     pub(crate) statements: Vec<StatementRow>,
+    /// Statements before these that are on disk.
+    pub(crate) statements_spilled: Vec<Spilled>,
+    /// Where images and statements are that memory does not hold.
+    pub(crate) spill: Option<SpillFile>,
+    /// Length of its largest row image.
+    pub(crate) largest_image: usize,
+    /// Bytes of memory that it may hold, once it was told.
+    pub(crate) memory_max: usize,
     pub(crate) events: Vec<EventRef>,
     pub(crate) tables: Vec<TableRows>,
     pub(crate) barriers: Vec<Barrier>,
@@ -83,8 +105,12 @@ pub(crate) struct Batch {
     by_shape: HashMap<ShapeKey, u32>,
     by_version: HashMap<(String, u32), u32>,
     bytes: usize,
-    /// Bytes of the transactions' own copies of what is not row images.
-    raw_bytes: usize,
+    /// Bytes of events whose images or text are held, and of what refers to them.
+    held: usize,
+    /// Bytes that stay until the batch is sealed: transactions, events kept verbatim.
+    fixed: usize,
+    /// Bytes of the tables' indexes.
+    index_bytes: usize,
     open: Option<OpenTransaction>,
     cells: Vec<Option<std::ops::Range<u32>>>,
 }
@@ -105,24 +131,6 @@ impl std::hash::Hash for ShapeKey {
     }
 }
 
-/// What a transaction can be taken back to.
-#[derive(Debug)]
-pub(crate) struct BatchMark {
-    events: usize,
-    statements: usize,
-    barriers: usize,
-    ddl: usize,
-    kept: usize,
-    bytes: usize,
-    tables: HashMap<u32, IndexMark>,
-}
-
-impl BatchMark {
-    fn remember(&mut self, slot: u32, index: &TableIndex) {
-        self.tables.entry(slot).or_insert_with(|| index.mark());
-    }
-}
-
 impl Batch {
     /// An empty batch whose first entry will be `seq_first`.
     pub(crate) fn new(
@@ -135,6 +143,10 @@ impl Batch {
             seq_first,
             transactions: Vec::new(),
             statements: Vec::new(),
+            statements_spilled: Vec::new(),
+            spill: None,
+            largest_image: 0,
+            memory_max: 0,
             events: Vec::new(),
             tables: Vec::new(),
             barriers: Vec::new(),
@@ -151,7 +163,9 @@ impl Batch {
             by_shape: HashMap::new(),
             by_version: HashMap::new(),
             bytes: 0,
-            raw_bytes: 0,
+            held: 0,
+            fixed: 0,
+            index_bytes: 0,
             open: None,
             cells: Vec::new(),
         }
@@ -179,7 +193,8 @@ impl Batch {
 
     /// Bytes of memory held: events, what was copied from them, and index.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + self.raw_bytes + self.tables.iter().map(|t| t.index.memory()).sum::<usize>()
+        let raw = self.open.as_ref().map_or(0, |open| open.raw.bytes().len());
+        self.held + self.fixed + self.index_bytes + raw
     }
 
     /// Adds a log entry that is no transaction.
@@ -211,6 +226,7 @@ impl Batch {
             LogItem::Statement(statement) => {
                 let seq = self.seq_next();
                 self.bytes += statement.event.len();
+                self.held += statement.event.len() + size_of::<StatementRow>();
                 let open = self.open.as_mut().ok_or_else(outside)?;
                 let outcome = open.statement(&statement, seq, catalogue)?;
                 self.ddl_seen |= outcome.ddl;
@@ -244,15 +260,7 @@ impl Batch {
                     .field("position", &self.position),
             );
         }
-        let mark = BatchMark {
-            events: self.events.len(),
-            statements: self.statements.len(),
-            barriers: self.barriers.len(),
-            ddl: self.ddl.len(),
-            kept: self.kept.len(),
-            bytes: self.bytes,
-            tables: HashMap::new(),
-        };
+        let mark = self.mark();
         self.bytes += begin.event.len();
         self.open = Some(OpenTransaction::new(begin, mark, self.file_events.clone()));
         Ok(())
@@ -262,6 +270,7 @@ impl Batch {
     fn undecoded(&mut self, event: Undecoded, catalogue: &mut Catalogue) -> Result<()> {
         let seq = self.seq_next();
         self.bytes += event.event.len();
+        self.fixed += event.event.len();
         let open = self.open.as_mut().ok_or_else(outside)?;
         self.barriers.push(open.undecoded(&event, seq, catalogue)?);
         self.kept.push(event.event);
@@ -295,7 +304,8 @@ impl Batch {
         let Some(table) = self.tables.get_mut(slot as usize) else {
             return Err(Error::internal("find table of rows event"));
         };
-        open.mark.remember(slot, &table.index);
+        open.mark.remember(slot, table);
+        let index_before = table.index.memory();
         let ordinal = open.next_event();
         if !rows.nested {
             let template = rows.event.get(..rows.images.start).unwrap_or_default();
@@ -303,6 +313,7 @@ impl Batch {
         }
         let images = rows.event.slice(rows.images.clone());
         self.bytes += rows.event.len();
+        self.held += rows.event.len() + size_of::<EventRef>();
         let mut at = 0;
         while at < images.len() {
             let ops: &[Op] = match rows.kind {
@@ -327,6 +338,7 @@ impl Batch {
                 };
                 let length = length + marks;
                 let image = rest.get(..length).unwrap_or_default();
+                self.largest_image = self.largest_image.max(length);
                 let start = table.index.keys_len();
                 let typed = table
                     .keys
@@ -337,6 +349,7 @@ impl Batch {
                 at += length;
             }
         }
+        self.index_bytes += table.index.memory() - index_before;
         self.events.push(EventRef {
             images,
             transaction,
@@ -369,6 +382,7 @@ impl Batch {
                     plan,
                     keys_typed: true,
                     index: TableIndex::default(),
+                    runs: Vec::new(),
                 });
                 self.by_version.insert(key, slot);
                 slot
@@ -414,7 +428,7 @@ impl Batch {
             }));
         let mut row = open.finish(commit, seq, time, received_us);
         row.xa_seq = xa_seq;
-        self.raw_bytes += row.raw.as_ref().map_or(0, Bytes::len);
+        self.fixed += row.raw.as_ref().map_or(0, Bytes::len) + size_of::<TransactionRow>();
         self.transactions.push(row);
         self.position = commit.end.clone();
         Ok(())
@@ -436,23 +450,6 @@ impl Batch {
             }
         }
     }
-
-    /// Forgets a transaction that has begun and will not end on this connection.
-    pub(crate) fn abandon(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let mark = open.mark;
-        self.events.truncate(mark.events);
-        self.statements.truncate(mark.statements);
-        self.barriers.truncate(mark.barriers);
-        self.ddl.truncate(mark.ddl);
-        self.kept.truncate(mark.kept);
-        self.bytes = mark.bytes;
-        for (slot, index_mark) in mark.tables {
-            if let Some(table) = self.tables.get_mut(slot as usize) {
-                table.index.truncate(index_mark);
-            }
-        }
-    }
 }
 
 /// Rows of which it is not known where each ends.
@@ -466,32 +463,16 @@ fn of_unknown_length(rows: RowsEvent) -> Undecoded {
 }
 
 fn mark_row(mark: &Mark, received_us: i64, detail: String) -> TransactionRow {
+    let kind = match mark.kind {
+        MarkKind::Start => EntryKind::Start,
+        MarkKind::Epoch { .. } => EntryKind::Epoch,
+        MarkKind::Gap { .. } => EntryKind::Gap,
+        MarkKind::Idle { .. } => EntryKind::Idle,
+        MarkKind::Barrier => EntryKind::Barrier,
+    };
     TransactionRow {
-        seq: mark.seq,
-        kind: match mark.kind {
-            MarkKind::Start => EntryKind::Start,
-            MarkKind::Epoch { .. } => EntryKind::Epoch,
-            MarkKind::Gap { .. } => EntryKind::Gap,
-            MarkKind::Idle { .. } => EntryKind::Idle,
-            MarkKind::Barrier => EntryKind::Barrier,
-        },
-        gtid: None,
-        commit: None,
-        received_us,
-        end: None,
-        server_id: None,
-        thread_id: None,
-        rows_inserted: 0,
-        rows_updated: 0,
-        rows_deleted: 0,
-        xid: None,
-        xa_seq: None,
-        last_committed: None,
-        sequence_number: None,
-        status_vars: None,
-        events: None,
-        raw: None,
         detail: Some(detail),
+        ..TransactionRow::empty(mark.seq, kind, received_us)
     }
 }
 

@@ -5,7 +5,7 @@
 //! outcome of the create is repeated with the same bytes until it is known.
 
 use super::batch::Batch;
-use super::seal::{self, EncodedObject};
+use super::seal::{self, Encoded, EncodedObject, SpilledTables};
 use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
@@ -114,7 +114,11 @@ impl Committer {
                 .field("expected", expected));
         }
         let event_bytes = batch.event_bytes();
-        let (batch, objects) = seal::encode(
+        let Encoded {
+            batch,
+            objects,
+            spilled,
+        } = seal::encode(
             batch,
             format_description.clone(),
             self.zstd_level,
@@ -127,7 +131,10 @@ impl Committer {
             seq_first: batch.seq_first,
             uuid: new_uuid(),
         };
-        let files = self.put_objects(folder, objects).await?;
+        let mut files = self.put_objects(folder, objects).await?;
+        if let Some(spilled) = spilled {
+            files.extend(self.put_spilled(folder, spilled).await?);
+        }
         failpoint::place("data.put");
         let catalog = self
             .put_catalog(&catalogue, batch.seq_next().prev())
@@ -190,6 +197,34 @@ impl Committer {
             .try_collect()
             .await?;
         Ok(entries.into_iter().flatten().collect())
+    }
+
+    /// Stores each object while the next one is made.
+    async fn put_spilled(
+        &self,
+        folder: SegmentFolder,
+        tables: SpilledTables,
+    ) -> Result<Vec<FileEntry>> {
+        let mut files = Vec::new();
+        let (mut tables, mut object) = self.next_object(tables).await?;
+        while let Some(now) = object {
+            let (entries, next) =
+                futures::try_join!(self.put_object(folder, now), self.next_object(tables))?;
+            files.extend(entries);
+            (tables, object) = next;
+        }
+        Ok(files)
+    }
+
+    async fn next_object(
+        &self,
+        mut tables: SpilledTables,
+    ) -> Result<(SpilledTables, Option<EncodedObject>)> {
+        let next = move || {
+            let object = tables.next_object()?;
+            Ok((tables, object))
+        };
+        self.compute.run(next).await
     }
 
     async fn put_object(

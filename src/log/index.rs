@@ -2,6 +2,7 @@
 
 use crate::change::Op;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// One row image of the open batch. 40 bytes: a batch holds millions.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +33,17 @@ pub(crate) struct TableIndex {
 }
 
 /// How much of an index there was at a moment, to go back to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IndexMark {
     rows: usize,
     keys: usize,
+}
+
+impl IndexMark {
+    /// Number of images then.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
 }
 
 impl TableIndex {
@@ -108,12 +116,24 @@ impl TableIndex {
     /// Sorts by key; images of one key keep the order of receipt, which is Seq, ordinal, before
     /// after. The sort is stable and fast on input that is sorted already (inserts by a counter).
     pub(crate) fn sort(&mut self) {
+        self.sort_range(0..self.rows.len());
+    }
+
+    /// Sorts these rows among themselves.
+    pub(crate) fn sort_range(&mut self, range: Range<usize>) {
         let mut rows = std::mem::take(&mut self.rows);
-        rows.sort_by(|a, b| match a.prefix.cmp(&b.prefix) {
-            Ordering::Equal => self.key(a).cmp(self.key(b)),
-            other => other,
-        });
+        if let Some(part) = rows.get_mut(range) {
+            part.sort_by(|a, b| match a.prefix.cmp(&b.prefix) {
+                Ordering::Equal => self.key(a).cmp(self.key(b)),
+                other => other,
+            });
+        }
         self.rows = rows;
+    }
+
+    /// Forgets all rows and gives their memory back.
+    pub(crate) fn clear(&mut self) {
+        *self = TableIndex::default();
     }
 
     /// The rows in their present order with their keys.

@@ -22,6 +22,7 @@ mod run;
 mod savepoints;
 mod seal;
 mod session;
+mod spill;
 mod spool;
 mod tail;
 mod through;

@@ -6,34 +6,30 @@
 //! ten thousand small files and not ten thousand tasks.
 
 use super::batch::{Batch, TableRows};
+use super::spill::{Origin, StatementRuns};
 use crate::error::{Error, Result};
 use crate::manifest::{FileOrder, FileRole};
 use crate::position::Seq;
 use crate::runtime::Compute;
 use crate::schema::TableId;
-use crate::segment::{
-    ChangeBuilder, ChangeRow, FileKind, FileOptions, RowOrder, StatementsWriter, TableFileWriter,
-    TransactionsWriter,
-};
+use crate::segment::{StatementsWriter, TransactionsWriter};
 use crate::storage::SegmentFile;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Rows of one record batch at most.
-const BATCH_ROWS: usize = 8_192;
-/// Bytes of one record batch at most, about.
-const BATCH_BYTES: usize = 8 << 20;
+mod part;
+mod spilled;
+
+use part::{Packer, PartWriter, alone};
+pub(crate) use spilled::SpilledTables;
+
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
 /// Tables share a task up to this many bytes of images.
 const TASK_BYTES: usize = 4 << 20;
 /// Tables share a task up to this many.
 const TASK_TABLES: usize = 256;
-/// More tables than this in a segment: small files go into packs.
-const PACK_TABLES: usize = 32;
-/// Files below this size are packed.
-const PACK_MEMBER_BYTES: usize = 256 << 10;
 /// A pack is closed at about this size.
 const PACK_BYTES: usize = 64 << 20;
 
@@ -79,13 +75,37 @@ pub(crate) struct EncodedObject {
     pub(crate) pack: Option<u32>,
 }
 
+/// A batch as files.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) objects: Vec<EncodedObject>,
+    /// The tables of a batch that does not fit into memory: more objects, one after the other.
+    pub(crate) spilled: Option<SpilledTables>,
+}
+
 /// Encodes a batch. `format_description` heads `raw.binlog`.
 pub(crate) async fn encode(
     mut batch: Batch,
     format_description: Bytes,
     zstd_level: i32,
     compute: &Compute,
-) -> Result<(Arc<Batch>, Vec<EncodedObject>)> {
+) -> Result<Encoded> {
+    if batch.has_spilled() {
+        return compute
+            .run(move || {
+                batch.spill()?;
+                let tables = std::mem::take(&mut batch.tables);
+                let batch = Arc::new(batch);
+                let files = log_files(&batch, &format_description)?;
+                Ok(Encoded {
+                    objects: files.into_iter().map(alone).collect(),
+                    spilled: Some(SpilledTables::new(Arc::clone(&batch), tables, zstd_level)),
+                    batch,
+                })
+            })
+            .await;
+    }
     let tables = std::mem::take(&mut batch.tables);
     let batch = Arc::new(batch);
     let log = {
@@ -101,7 +121,11 @@ pub(crate) async fn encode(
     let mut files = log;
     let touched = tables.iter().flatten().filter(|f| f.part == 0).count();
     files.extend(tables.into_iter().flatten());
-    Ok((batch, pack(files, touched)))
+    Ok(Encoded {
+        batch,
+        objects: pack(files, touched),
+        spilled: None,
+    })
 }
 
 fn image_bytes(table: &TableRows) -> usize {
@@ -112,7 +136,7 @@ fn image_bytes(table: &TableRows) -> usize {
 fn group(tables: Vec<TableRows>) -> Vec<Vec<TableRows>> {
     let mut groups: Vec<Vec<TableRows>> = Vec::new();
     let mut bytes = 0;
-    for table in tables.into_iter().filter(|t| t.index.len() > 0) {
+    for table in tables.into_iter().filter(TableRows::has_rows) {
         let size = image_bytes(&table);
         match groups.last_mut() {
             Some(last) if bytes + size <= TASK_BYTES && last.len() < TASK_TABLES => {
@@ -155,13 +179,18 @@ async fn group_files(
             Ok(Arc::new(table))
         })
         .await?;
-    let (parts, rows) = (compute.width().max(1), table.index.len());
-    let tasks = (0..parts).map(|part| {
+    let ranges = part_ranges(table.index.len(), compute.width());
+    let tasks = (0_u32..).zip(ranges).map(|(part, range)| {
         let (batch, table) = (Arc::clone(&batch), Arc::clone(&table));
-        let range = rows * part / parts..rows * (part + 1) / parts;
-        compute.run(move || table_file(&batch, &table, range, part as u32, zstd_level))
+        compute.run(move || table_file(&batch, &table, range, part, zstd_level))
     });
     futures::future::try_join_all(tasks).await
+}
+
+/// The rows of each part of a table: one part a core, none of them empty.
+fn part_ranges(rows: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = width.clamp(1, rows.max(1));
+    (0..parts).map(move |part| rows * part / parts..rows * (part + 1) / parts)
 }
 
 /// One part file of a table: a range of its sorted index.
@@ -172,61 +201,31 @@ fn table_file(
     part: u32,
     zstd_level: i32,
 ) -> Result<EncodedFile> {
-    let mut options = FileOptions::new(FileKind::Change, RowOrder::Sorted, table.keys_typed);
-    options.zstd_level = zstd_level;
-    let mut writer = TableFileWriter::new(Arc::clone(&table.plan), options)?;
-    let mut builder = ChangeBuilder::new(Arc::clone(&table.plan), BATCH_ROWS.min(range.len()));
-    let mut seqs = (Seq(i64::MAX), Seq(i64::MIN));
+    let mut writer = PartWriter::new(table, zstd_level, range.len())?;
     let mut keys: Option<(&[u8], &[u8])> = None;
-    let mut absent = false;
     for (row, key) in table.index.iter().skip(range.start).take(range.len()) {
         let lost = || {
             Error::internal("find row image in batch").field("table", &table.plan.version().name)
         };
         let event = batch.events.get(row.event as usize).ok_or_else(lost)?;
-        let transaction = batch
-            .transactions
-            .get(event.transaction as usize)
-            .ok_or_else(lost)?;
         let (start, end) = (row.offset as usize, (row.offset + row.length) as usize);
         let image = event.images.get(start..end).ok_or_else(lost)?;
-        let change = ChangeRow {
-            op: row.op,
-            seq: transaction.seq,
-            row: i64::from(row.row),
+        let origin = Origin {
+            transaction: event.transaction,
+            row: row.row,
             event: event.ordinal,
             flags: event.flags,
-            commit_time_us: transaction.commit.map_or(0, |c| c.at_us),
+            op: row.op,
+            absent: event.absent,
         };
-        builder.append(image, &change)?;
-        absent |= event.absent;
-        seqs = (seqs.0.min(change.seq), seqs.1.max(change.seq));
+        writer.push(batch, image, &origin)?;
         keys = Some((keys.map_or(key, |(first, _)| first), key));
-        if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
-            writer.write(&builder.finish()?)?;
-        }
     }
-    if !builder.is_empty() {
-        writer.write(&builder.finish()?)?;
-    }
-    let file = writer.finish()?;
-    let version = table.plan.version();
-    let keyless = table.keys.is_keyless();
-    Ok(EncodedFile {
-        role: FileRole::Changes,
-        table: Some((version.table_id.clone(), version.version)),
+    writer.finish(
+        table,
         part,
-        bytes: file.bytes,
-        rows: file.stats.rows,
-        order: if keyless {
-            FileOrder::Hash
-        } else {
-            FileOrder::Key
-        },
-        keys: keys.map(|(min, max)| (min.to_vec(), max.to_vec())),
-        seqs,
-        absent,
-    })
+        keys.map(|(min, max)| (min.to_vec(), max.to_vec())),
+    )
 }
 
 /// The files that are not of a table.
@@ -254,8 +253,15 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
         rows,
         FileOrder::Seq,
     )];
-    if !batch.statements.is_empty() {
+    if !batch.statements.is_empty() || !batch.statements_spilled.is_empty() {
         let mut statements = StatementsWriter::new();
+        for stretch in &batch.statements_spilled {
+            let file = batch.spill.as_ref();
+            let file = file.ok_or_else(|| Error::internal("find statements on disk"))?;
+            for row in StatementRuns::new(file, *stretch) {
+                statements.push(&row?)?;
+            }
+        }
         for row in &batch.statements {
             statements.push(row)?;
         }
@@ -286,48 +292,15 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
 
 /// When a segment touches many tables, small files become members of packs.
 fn pack(files: Vec<EncodedFile>, tables: usize) -> Vec<EncodedObject> {
-    let alone = |file: EncodedFile| EncodedObject {
-        bytes: file.bytes.clone(),
-        members: vec![(0, file)],
-        pack: None,
-    };
-    if tables <= PACK_TABLES {
-        return files.into_iter().map(alone).collect();
-    }
-    let (mut objects, mut packs) = (
-        Vec::new(),
-        Vec::<(BytesMut, Vec<(u64, EncodedFile)>)>::new(),
-    );
-    for file in files {
-        if file.table.is_none() || file.bytes.len() >= PACK_MEMBER_BYTES {
-            objects.push(alone(file));
-            continue;
-        }
-        if packs
-            .last()
-            .is_none_or(|(bytes, _)| bytes.len() >= PACK_BYTES)
-        {
-            packs.push((BytesMut::new(), Vec::new()));
-        }
-        if let Some((bytes, members)) = packs.last_mut() {
-            let offset = bytes.len() as u64;
-            bytes.put_slice(&file.bytes);
-            members.push((offset, file));
-        }
-    }
-    for (number, (bytes, members)) in packs.into_iter().enumerate() {
-        let pack = Some(number as u32);
-        objects.push(EncodedObject {
-            bytes: bytes.freeze(),
-            members,
-            pack,
-        });
-    }
+    let mut packer = Packer::new(tables, PACK_BYTES);
+    let mut objects: Vec<EncodedObject> = files.into_iter().filter_map(|f| packer.add(f)).collect();
+    objects.extend(packer.finish());
     objects
 }
 
 #[cfg(test)]
 mod tests {
+    use super::part::PACK_MEMBER_BYTES;
     use super::*;
     use crate::position::Seq;
 
@@ -342,6 +315,21 @@ mod tests {
             keys: None,
             seqs: (Seq(1), Seq(1)),
             absent: false,
+        }
+    }
+
+    #[test]
+    fn a_table_of_few_large_rows_has_no_empty_part() {
+        for rows in 1..9 {
+            for width in 0..9 {
+                let mut next = 0;
+                for range in part_ranges(rows, width) {
+                    assert_eq!(range.start, next, "{rows} rows, {width} cores");
+                    assert!(range.end > range.start, "{rows} rows, {width} cores");
+                    next = range.end;
+                }
+                assert_eq!(next, rows);
+            }
         }
     }
 

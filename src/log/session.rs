@@ -60,6 +60,8 @@ pub(super) struct Capture {
     progress: CaptureProgress,
     /// A seal was asked for while a transaction was open.
     seal_due: bool,
+    /// When the source was last asked how long it keeps its binlog.
+    retention_looked: Option<Stopwatch>,
 }
 
 /// What ended a connection.
@@ -129,6 +131,7 @@ impl Capture {
             clock: clock.clone(),
             progress,
             seal_due: false,
+            retention_looked: None,
         }
     }
 
@@ -402,6 +405,7 @@ impl Capture {
         let is_commit = matches!(item, LogItem::Commit(_));
         self.batch
             .apply(item, &mut self.catalogue, clock, received_us)?;
+        self.batch.spill_over(self.options.batch_memory_max)?;
         if is_commit {
             self.progress.transactions += 1;
             self.durability.receive()?;
@@ -437,7 +441,8 @@ impl Capture {
 
     pub(super) fn is_full(&self) -> bool {
         !self.batch.in_transaction()
-            && (self.batch.event_bytes() >= self.options.segment_bytes_max
+            && (self.batch.has_spilled()
+                || self.batch.event_bytes() >= self.options.segment_bytes_max
                 || self.batch.memory() >= self.options.batch_memory_max)
     }
 
@@ -489,5 +494,6 @@ async fn next_look(watch: &mut Option<Watch>) -> Look {
 
 mod connect;
 mod packaging;
+mod retention;
 #[cfg(test)]
 mod tests;

@@ -211,11 +211,8 @@ impl OpenTransaction {
             self.raw.verbatim(&commit.event);
         }
         TransactionRow {
-            seq,
-            kind: EntryKind::Transaction(commit.kind),
             gtid: self.begin.gtid,
             commit: Some(time),
-            received_us,
             end: Some(commit.end.clone()),
             server_id: Some(self.begin.server_id),
             thread_id: commit.thread_id.or(self.thread_id),
@@ -223,13 +220,10 @@ impl OpenTransaction {
             rows_updated: self.updated,
             rows_deleted: self.deleted,
             xid: commit.xid,
-            xa_seq: None,
             last_committed: Some(self.begin.last_committed),
             sequence_number: Some(self.begin.sequence_number),
-            status_vars: None,
-            events: None,
             raw: Some(self.raw.take()),
-            detail: None,
+            ..TransactionRow::empty(seq, EntryKind::Transaction(commit.kind), received_us)
         }
     }
 }

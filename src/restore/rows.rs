@@ -144,7 +144,7 @@ impl TableInput {
                 version: f.version.unwrap_or(0),
                 sorted: matches!(f.order, FileOrder::Key | FileOrder::Hash),
                 rows: f.rows,
-                keys: None,
+                keys: f.key_min.clone().zip(f.key_max.clone()),
             });
         Ok(TableInput {
             plans,
@@ -302,15 +302,16 @@ impl TableInput {
 
     fn base_runs_of_all(&self) -> Result<Vec<Vec<Run<'_, Images>>>> {
         let chains = chains(&self.base).into_iter();
-        chains.map(|chain| self.base_runs(chain)).collect()
+        chains
+            .map(|chain| self.chain_runs(chain, (FileKind::Base, Keep::Last)))
+            .collect()
     }
 
     fn all_runs(&self, keep: Keep) -> Result<Vec<Run<'_, Images>>> {
         let base = self.base_runs_of_all();
-        let changes = self
-            .changes
-            .iter()
-            .map(|file| self.runs_of(file, (FileKind::Change, keep)));
+        let changes = following(&self.changes)
+            .into_iter()
+            .map(|chain| self.chain_runs(chain, (FileKind::Change, keep)));
         let changes: Result<_> = changes.collect();
         let mut runs = self.limit(keep, base?)?;
         runs.extend(self.limit(keep, changes?)?);
@@ -346,19 +347,22 @@ impl TableInput {
         Ok(best.map(|(_, image)| image))
     }
 
-    fn base_runs<'a>(&'a self, chain: Vec<&'a InputFile>) -> Result<Vec<Run<'a, Images>>> {
-        if let [file] = chain.as_slice()
-            && !file.sorted
-        {
-            return self.runs_of(file, (FileKind::Base, Keep::Last));
+    fn chain_runs<'a>(
+        &'a self,
+        chain: Vec<&'a InputFile>,
+        kind: (FileKind, Keep),
+    ) -> Result<Vec<Run<'a, Images>>> {
+        if let [file] = chain.as_slice() {
+            return self.runs_of(file, kind);
         }
         // Opened one after the other: only one of them is ever in memory.
-        let batches = chain.into_iter().flat_map(move |file| {
-            match self.batches(file, (FileKind::Base, Keep::Last), None) {
-                Ok(batches) => batches,
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            }
-        });
+        let batches =
+            chain
+                .into_iter()
+                .flat_map(move |file| match self.batches(file, kind, None) {
+                    Ok(batches) => batches,
+                    Err(error) => Box::new(std::iter::once(Err(error))),
+                });
         Ok(vec![Run::whole(batches)])
     }
 
@@ -427,7 +431,7 @@ impl TableInput {
         let runs = (self.base.len() + self.changes.len()).clamp(1, RUNS_MAX) as u64;
         // Files hold two to eight times their length.
         let row_bytes = (file.file.len() * 8 / file.rows.max(1)).max(16);
-        (BATCH_BYTES_ALL / runs / row_bytes).clamp(16, 8_192) as usize
+        (BATCH_BYTES_ALL / runs / row_bytes).clamp(1, 8_192) as usize
     }
 }
 
@@ -447,6 +451,26 @@ fn chains(files: &[InputFile]) -> Vec<Vec<&InputFile>> {
         }
     }
     chains.extend(rest.into_iter().map(|file| vec![file]));
+    chains
+}
+
+/// Sorted files that follow each other in the log *and* by key are one run, as the parts of a large
+/// transaction do. A run stays one stretch of history: neighbours may be condensed.
+fn following(files: &[InputFile]) -> Vec<Vec<&InputFile>> {
+    let mut chains: Vec<Vec<&InputFile>> = Vec::new();
+    for file in files {
+        let end = |chain: &&mut Vec<&InputFile>| {
+            let last = chain.last().filter(|last| last.sorted && file.sorted);
+            let keys = last
+                .and_then(|last| last.keys.as_ref())
+                .zip(file.keys.as_ref());
+            keys.is_some_and(|(before, after)| before.1 < after.0)
+        };
+        match chains.last_mut().filter(end) {
+            Some(chain) => chain.push(file),
+            None => chains.push(vec![file]),
+        }
+    }
     chains
 }
 

@@ -4,9 +4,9 @@
 //! ordinal, step and image, each with its length, in native order.
 
 use super::rows::Images;
-use super::spool::{full, temporary};
 use crate::base::fold::{self, Entry, Identity, Keep, Keys, Run, RunBatch, Step};
 use crate::error::{Error, Result, Wrap};
+use crate::runtime::{temporary_file, temporary_full};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 
@@ -68,7 +68,7 @@ struct SpillWriter {
 impl SpillWriter {
     fn new() -> Result<SpillWriter> {
         Ok(SpillWriter {
-            out: BufWriter::with_capacity(1 << 20, temporary()?),
+            out: BufWriter::with_capacity(1 << 20, temporary_file()?),
             entries: 0,
         })
     }
@@ -93,13 +93,13 @@ impl SpillWriter {
         let written = out.write_all(&head).and_then(|()| out.write_all(entry.key));
         written
             .and_then(|()| out.write_all(entry.payload))
-            .wrap(full)
+            .wrap(temporary_full)
     }
 
     fn finish<'a>(self) -> Result<Run<'a, Images>> {
         let file = self.out.into_inner();
-        let mut file = file.map_err(|e| full().source(e.into_error()))?;
-        file.rewind().wrap(full)?;
+        let mut file = file.map_err(|e| temporary_full().source(e.into_error()))?;
+        file.rewind().wrap(temporary_full)?;
         Ok(Run::whole(SpillReader {
             input: BufReader::with_capacity(256 << 10, file),
             left: self.entries,

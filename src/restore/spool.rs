@@ -1,7 +1,8 @@
 //! Files of a table on local disk while it is folded: a fold reads all of them at once, and they
 //! do not fit into memory.
 
-use crate::error::{Error, Result, Wrap};
+use crate::error::{Result, Wrap};
+use crate::runtime::{temporary_file, temporary_full};
 use bytes::Bytes;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::reader::{ChunkReader, Length};
@@ -32,25 +33,10 @@ impl Spooled {
             // Many small files may be parts of one large buffer.
             return Ok(Spooled::Memory(Bytes::copy_from_slice(&bytes)));
         }
-        let mut file = temporary()?;
-        file.write_all(&bytes).wrap(full)?;
+        let mut file = temporary_file()?;
+        file.write_all(&bytes).wrap(temporary_full)?;
         Ok(Spooled::Disk(Arc::new(file), bytes.len() as u64))
     }
-}
-
-/// An unnamed file in the temporary folder.
-///
-/// # Errors
-/// As [`Spooled::new`].
-pub(super) fn temporary() -> Result<File> {
-    tempfile::tempfile().wrap(full)
-}
-
-/// The temporary folder does not take it.
-pub(super) fn full() -> Error {
-    Error::unavailable("write temporary file")
-        .field("folder", std::env::temp_dir().display())
-        .hint("make room there, or set TMPDIR to a folder with room for the compressed table")
 }
 
 impl Length for Spooled {

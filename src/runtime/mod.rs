@@ -14,7 +14,9 @@ pub(crate) mod determinism;
 pub mod failpoint;
 pub mod ids;
 mod shutdown;
+mod temporary;
 
 pub use clock::{Clock, Deadline, ManualClock, Stopwatch};
 pub use compute::Compute;
 pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use temporary::{temporary_file, temporary_full};

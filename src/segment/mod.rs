@@ -38,6 +38,6 @@ pub use file::{
 };
 pub use key::KeyCodec;
 pub use plan::{TablePlan, system, version_sha256};
-pub use raw::{EventContent, RawReader, RawRecord, RawWriter, rebuild_events};
+pub use raw::{EventContent, RawReader, RawRecord, RawWriter, each_rebuilt_event, rebuild_events};
 pub use statements::{StatementRow, StatementsReader, StatementsWriter};
 pub use transactions::{EntryKind, TransactionRow, TransactionsReader, TransactionsWriter};

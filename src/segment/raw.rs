@@ -208,8 +208,21 @@ impl<'a> Iterator for RawReader<'a> {
 /// not fill the event; errors of `content`.
 pub fn rebuild_events(raw: &[u8], content: &mut impl EventContent) -> Result<Vec<Bytes>> {
     let mut events = Vec::new();
+    each_rebuilt_event(raw, content, |event| events.push(event))?;
+    Ok(events)
+}
+
+/// As [`rebuild_events`], one event after the other.
+///
+/// # Errors
+/// As [`rebuild_events`].
+pub fn each_rebuilt_event(
+    raw: &[u8],
+    content: &mut impl EventContent,
+    mut each: impl FnMut(Bytes),
+) -> Result<()> {
     for record in RawReader::new(raw) {
-        events.push(match record? {
+        each(match record? {
             RawRecord::Verbatim(event) => Bytes::copy_from_slice(event),
             RawRecord::Cut { event, head } => {
                 let mut bytes = head.to_vec();
@@ -223,7 +236,7 @@ pub fn rebuild_events(raw: &[u8], content: &mut impl EventContent) -> Result<Vec
             }
         });
     }
-    Ok(events)
+    Ok(())
 }
 
 /// Appends the checksum where the header's length asks for one.

@@ -128,6 +128,34 @@ pub struct TransactionRow {
     pub detail: Option<String>,
 }
 
+impl TransactionRow {
+    /// An entry of which nothing but this is known.
+    #[must_use]
+    pub fn empty(seq: Seq, kind: EntryKind, received_us: i64) -> TransactionRow {
+        TransactionRow {
+            seq,
+            kind,
+            gtid: None,
+            commit: None,
+            received_us,
+            end: None,
+            server_id: None,
+            thread_id: None,
+            rows_inserted: 0,
+            rows_updated: 0,
+            rows_deleted: 0,
+            xid: None,
+            xa_seq: None,
+            last_committed: None,
+            sequence_number: None,
+            status_vars: None,
+            events: None,
+            raw: None,
+            detail: None,
+        }
+    }
+}
+
 fn columns() -> Vec<ColumnSpec> {
     use DataType::{Binary, FixedSizeBinary, Int64, Utf8};
     vec![

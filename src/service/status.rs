@@ -7,7 +7,10 @@ use crate::manifest::{
 };
 use crate::position::Seq;
 use crate::segment::TransactionsReader;
-use crate::source::{Endpoint, SemiSyncState, SourceIdentity, SqlClient, SqlSession, current_end};
+use crate::source::{
+    Endpoint, Headroom, Retention, SemiSyncState, SourceIdentity, SqlClient, SqlSession,
+    current_end,
+};
 use serde::Serialize;
 
 /// A stretch of the log that can be restored to, both ends inclusive.
@@ -161,6 +164,9 @@ pub struct Status {
     pub gaps: Vec<Gap>,
     /// Whether commits on the source wait for tidelog; only when the source was asked.
     pub rpo: Option<Rpo>,
+    /// What the source still keeps of what was not captured; only when the source was asked and
+    /// the log ends in its own binlog.
+    pub binlog: Option<Headroom>,
     /// Timelines.
     pub timelines: Vec<TimelineStatus>,
 }
@@ -185,16 +191,23 @@ pub async fn status(
         newest = last;
         timelines.push(status);
     }
-    let mut rpo = None;
+    let (mut rpo, mut binlog) = (None, None);
     let mut lag_seconds = complete_us.map(|us| (now_us - us).max(0) as f64 / 1e6);
     if let (Some(endpoint), Some(manifest)) = (source, &newest) {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
         let (_, gtids) = current_end(&mut client).await?;
         rpo = Some(rpo_of(&SemiSyncState::read(&mut client).await?));
-        client.close().await;
         if !gtids.is_empty() && gtids.is_subset(&manifest.gtids_through) {
             lag_seconds = Some(0.0);
         }
+        let captured = serde_json::from_value::<SourceIdentity>(manifest.source.clone());
+        let identity = client.identity().await?;
+        // After a failover the log still ends in the files of another server.
+        if captured.is_ok_and(|captured| captured.describe() == identity.describe()) {
+            let retention = Retention::read(&mut client).await?;
+            binlog = Some(retention.headroom(&manifest.position_last, lag_seconds));
+        }
+        client.close().await;
     }
     if let Some(newest) = timelines.last_mut() {
         newest.current = true;
@@ -212,6 +225,7 @@ pub async fn status(
             .flat_map(|t| t.gaps.iter().cloned())
             .collect(),
         rpo,
+        binlog,
         timelines,
     })
 }

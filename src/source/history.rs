@@ -85,7 +85,10 @@ impl SourceHistory {
 
 /// The binlog files. For their list MariaDB takes a lock that a commit holds while it waits for a
 /// semi-sync acknowledgement, perhaps ours: then the start of the dump tells what is missing.
-async fn files(client: &mut SqlClient, flavor: Flavor) -> Result<Option<Vec<BinlogFile>>> {
+pub(super) async fn files(
+    client: &mut SqlClient,
+    flavor: Flavor,
+) -> Result<Option<Vec<BinlogFile>>> {
     if flavor == Flavor::MariaDb && commits_wait(client).await? {
         return Ok(None);
     }

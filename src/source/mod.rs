@@ -23,6 +23,7 @@ mod packet;
 mod position;
 mod preflight;
 mod public_key;
+mod retention;
 mod semi_sync;
 mod snapshot;
 mod sql;
@@ -47,6 +48,7 @@ pub use position::{current_end, current_position, finished_position, logged_gtid
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };
+pub use retention::{Headroom, Retention};
 pub use semi_sync::{Obstacle, SemiSyncState};
 pub use snapshot::{
     RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,

@@ -140,7 +140,7 @@ pub async fn check_source(
     source::clock(client, &server, now_us, &mut lines).await?;
     if needs.snapshot {
         // Without the right to read them tables cannot be seen either.
-        tables::check(client, &mut lines).await?;
+        tables::check(client, &server, &mut lines).await?;
     }
     Ok(server.report(address, lines))
 }

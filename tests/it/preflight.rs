@@ -325,3 +325,28 @@ async fn a_source_without_a_whole_binlog_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_the_largest_row_costs_is_told() {
+    for server in start_all(FLAVORS.map(ServerSpec::new)).await {
+        let mut conn = server.conn().await;
+        let tables = [
+            "CREATE DATABASE big",
+            "CREATE TABLE big.small (id INT PRIMARY KEY, t VARCHAR(100))",
+            "CREATE TABLE big.medium (id INT PRIMARY KEY, t MEDIUMTEXT)",
+            "CREATE TABLE big.doc (id INT PRIMARY KEY, j JSON)",
+            "CREATE TABLE big.long_one (id INT PRIMARY KEY, b LONGBLOB)",
+            "SET GLOBAL max_allowed_packet = 268435456",
+        ];
+        exec_all(&mut conn, &tables).await;
+        let report = source(&server).await;
+        let line = report.line("row_memory").expect("a line");
+        assert_eq!(line.severity, Severity::Warn, "{line:?}");
+        assert!(line.found.contains("1792 MiB"), "{line:?}");
+        assert!(line.found.contains("2: big.doc, big.long_one"), "{line:?}");
+        let found = fix(&report, "row_memory");
+        let found = found.split(" /*").next().expect("a statement");
+        exec(&mut conn, found).await;
+        assert_eq!(severity(&source(&server).await, "row_memory"), Severity::Ok);
+    }
+}

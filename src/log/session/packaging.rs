@@ -21,6 +21,7 @@ impl Capture {
         control: &CaptureControl,
     ) -> Result<(), Ended> {
         self.batch_age = Stopwatch::start();
+        self.watch_retention(endpoint).await;
         if self.batch.in_transaction() || self.sealing.is_some() {
             self.seal_due = true;
             return Ok(());

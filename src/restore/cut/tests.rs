@@ -12,12 +12,11 @@ fn gtid(n: u64) -> Gtid {
 }
 
 fn row(seq: i64, commit: Option<(i64, i64, i64)>) -> TransactionRow {
+    let kind = match commit {
+        Some(_) => EntryKind::Transaction(TransactionKind::Transaction),
+        None => EntryKind::Idle,
+    };
     TransactionRow {
-        seq: Seq(seq),
-        kind: match commit {
-            Some(_) => EntryKind::Transaction(TransactionKind::Transaction),
-            None => EntryKind::Idle,
-        },
         gtid: commit.map(|_| gtid(seq as u64)),
         commit: commit.map(|(at_us, lo_us, hi_us)| CommitTime {
             at_us,
@@ -25,21 +24,8 @@ fn row(seq: i64, commit: Option<(i64, i64, i64)>) -> TransactionRow {
             hi_us,
             source: CommitTimeSource::Immediate,
         }),
-        received_us: 0,
         end: commit.map(|_| BinlogPosition::new("b.000009", seq as u64 * 100)),
-        server_id: None,
-        thread_id: None,
-        rows_inserted: 0,
-        rows_updated: 0,
-        rows_deleted: 0,
-        xid: None,
-        xa_seq: None,
-        last_committed: None,
-        sequence_number: None,
-        status_vars: None,
-        events: None,
-        raw: None,
-        detail: None,
+        ..TransactionRow::empty(Seq(seq), kind, 0)
     }
 }
 

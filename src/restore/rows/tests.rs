@@ -435,3 +435,38 @@ fn sequence(log: &Log, cut: usize) -> Result<State> {
     };
     fold_files(case, (1, cut, cut))
 }
+
+#[test]
+fn files_that_follow_each_other_by_key_are_one_run() {
+    let file = |min: u8, max: u8, sorted| InputFile {
+        file: Spooled::Memory(bytes::Bytes::new()),
+        version: 1,
+        sorted,
+        rows: 1,
+        keys: Some((vec![min], vec![max])),
+    };
+    let chains = |files: &[InputFile]| -> Vec<usize> {
+        let chains = following(files);
+        chains.iter().map(Vec::len).collect()
+    };
+    let parts = [
+        file(1, 3, true),
+        file(4, 6, true),
+        file(7, 9, true),
+        // The next segment begins again.
+        file(2, 5, true),
+        file(6, 6, true),
+    ];
+    assert_eq!(chains(&parts), [3, 2]);
+    // A key at the border of two parts is in both: its changes are merged.
+    assert_eq!(chains(&[file(1, 3, true), file(3, 6, true)]), [1, 1]);
+    assert_eq!(chains(&[file(1, 3, true), file(4, 6, false)]), [1, 1]);
+    let unknown = InputFile {
+        keys: None,
+        ..file(4, 6, true)
+    };
+    assert_eq!(
+        chains(&[file(1, 3, true), unknown, file(7, 9, true)]),
+        [1, 1, 1]
+    );
+}

@@ -31,25 +31,12 @@ fn segment(first: i64, last: i64, lists: (&[DecidedXa], &[i64], &[i64])) -> Arc<
 
 pub(in crate::restore) fn xa_commit(seq: i64, prepared: i64) -> TransactionRow {
     TransactionRow {
-        seq: Seq(seq),
-        kind: EntryKind::Transaction(TransactionKind::XaCommit),
-        gtid: None,
-        commit: None,
-        received_us: 0,
-        end: None,
-        server_id: None,
-        thread_id: None,
-        rows_inserted: 0,
-        rows_updated: 0,
-        rows_deleted: 0,
-        xid: None,
         xa_seq: Some(Seq(prepared)),
-        last_committed: None,
-        sequence_number: None,
-        status_vars: None,
-        events: None,
-        raw: None,
-        detail: None,
+        ..TransactionRow::empty(
+            Seq(seq),
+            EntryKind::Transaction(TransactionKind::XaCommit),
+            0,
+        )
     }
 }
 

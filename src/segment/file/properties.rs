@@ -15,6 +15,9 @@ use std::collections::HashSet;
 /// A column gets a dictionary when the sample has at most one distinct value for this many rows.
 const DICTIONARY_REPEAT: usize = 4;
 
+/// Few rows of this many bytes are large.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// Properties for a file whose first rows are `sample`; all of them if they are few.
 pub(super) fn writer_properties(
     plan: &TablePlan,
@@ -29,11 +32,16 @@ pub(super) fn writer_properties(
         .set_key_value_metadata(Some(vec![identity(plan)?]))
         .set_sorting_columns(sorting_columns(plan, options));
     if tiny {
-        return Ok(builder
+        let builder = builder
             .set_compression(Compression::SNAPPY)
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_offset_index_disabled(true)
-            .build());
+            .set_offset_index_disabled(true);
+        let bytes: usize = sample.iter().map(RecordBatch::get_array_memory_size).sum();
+        return Ok(match bytes >= LARGE_BYTES {
+            // Few rows, and large ones: the least and the greatest would be copies of them.
+            true => without_statistics(plan, builder).build(),
+            false => builder.build(),
+        });
     }
     let level = ZstdLevel::try_new(options.zstd_level)
         .wrap(|| Error::config("choose zstd level").field("level", options.zstd_level))?;

@@ -15,6 +15,9 @@ use parquet::file::reader::ChunkReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// Bytes of the rows of one batch, about.
+const BATCH_BYTES_MAX: u64 = 32 << 20;
+
 /// What a file says it holds: its `tidelog` metadata.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FileIdentity {
@@ -130,7 +133,20 @@ impl<R: ChunkReader + Clone + 'static> TableFileReader<R> {
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the file is damaged.
     pub fn read(&self, options: &ReadOptions) -> Result<TableBatches> {
         let context = |error: Error| error.field("table", &self.plan.version().name);
-        read_batches(self.input.clone(), &self.metadata, options).map_err(context)
+        let options = ReadOptions {
+            batch_rows: options.batch_rows.min(self.batch_rows_max()),
+            ..options.clone()
+        };
+        read_batches(self.input.clone(), &self.metadata, &options).map_err(context)
+    }
+
+    /// How many rows of the file have [`BATCH_BYTES_MAX`], about: rows may be large.
+    fn batch_rows_max(&self) -> usize {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let bytes = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0));
+        let row_bytes = bytes.sum::<u64>() / self.rows().max(1);
+        let rows = BATCH_BYTES_MAX / row_bytes.max(1);
+        usize::try_from(rows).unwrap_or(usize::MAX).max(1)
     }
 }
 

@@ -6,25 +6,8 @@ use crate::segment::{StatementRow, StatementsReader, StatementsWriter};
 
 fn mark(seq: i64, kind: EntryKind) -> TransactionRow {
     TransactionRow {
-        seq: Seq(seq),
-        kind,
-        gtid: None,
-        commit: None,
-        received_us: 5,
-        end: None,
-        server_id: None,
-        thread_id: None,
-        rows_inserted: 0,
-        rows_updated: 0,
-        rows_deleted: 0,
-        xid: None,
-        xa_seq: None,
-        last_committed: None,
-        sequence_number: None,
-        status_vars: None,
-        events: None,
-        raw: None,
         detail: Some(r#"{"covered_through":1}"#.into()),
+        ..TransactionRow::empty(Seq(seq), kind, 5)
     }
 }
 

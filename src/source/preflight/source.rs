@@ -6,6 +6,7 @@ use super::{Severity, SourceNeeds};
 use crate::error::{ErrorKind, Result};
 use crate::position::Flavor;
 use crate::source::position::commits_wait;
+use crate::source::retention::kept_seconds;
 use crate::source::{SemiSyncState, SqlClient};
 
 /// Below this, a weekend is enough for the source to delete what was not read yet.
@@ -128,19 +129,13 @@ fn setting(
 
 fn retention(server: &Server, lines: &mut Lines) {
     let seconds = server.number("binlog_expire_logs_seconds");
-    let days = server.number("expire_logs_days");
-    if seconds.is_none() && days.is_none() {
+    if seconds.is_none() && server.number("expire_logs_days").is_none() {
         return;
     }
-    // Either counts when the other is 0; MariaDB shows one value under both names.
-    let kept = match seconds.filter(|s| *s > 0.0) {
-        Some(seconds) => seconds,
-        None => days.unwrap_or(0.0) * 24.0 * 3600.0,
-    };
-    let unlimited = kept <= 0.0 || server.variable("binlog_expire_logs_auto_purge") == Some("OFF");
-    let found = match unlimited {
-        true => "unlimited".to_owned(),
-        false => format!("{:.1} h", kept / 3600.0),
+    let kept = kept_seconds(|name| server.variable(name));
+    let found = match kept {
+        None => "unlimited".to_owned(),
+        Some(kept) => format!("{:.1} h", kept / 3600.0),
     };
     let fix = match seconds {
         Some(_) => {
@@ -150,7 +145,7 @@ fn retention(server: &Server, lines: &mut Lines) {
         None => server.set("expire_logs_days", &RETENTION_DAYS.to_string()),
     };
     lines.judge(
-        unlimited || kept >= RETENTION_MIN_SECONDS,
+        kept.is_none_or(|kept| kept >= RETENTION_MIN_SECONDS),
         Severity::Warn,
         "binlog_retention",
         found,

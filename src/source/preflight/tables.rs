@@ -1,7 +1,7 @@
 //! Tables whose history cannot be exact, or is slow to restore.
 
 use super::Severity;
-use super::server::Lines;
+use super::server::{Lines, Server};
 use crate::error::Result;
 use crate::position::Flavor;
 use crate::schema::TableName;
@@ -11,13 +11,22 @@ use std::collections::HashSet;
 
 /// Tables named on one line.
 const NAMES_MAX: usize = 5;
+/// Memory that capture and restore keep to, whatever they are given but one larger row.
+const MEMORY_BUDGET: f64 = (512 << 20) as f64;
+/// A row is held so many times, about: as received, decoded, as a page, compressed, in its file
+/// (measured with rows of 64 MiB, both ways).
+const ROW_COST: f64 = 7.0;
 
 /// The part of `information_schema` that is the users': for a `WHERE`.
 pub(super) fn user_databases() -> String {
     format!("TABLE_SCHEMA NOT IN ('{}')", SYSTEM_DATABASES.join("','"))
 }
 
-pub(super) async fn check(client: &mut SqlClient, lines: &mut Lines) -> Result<()> {
+pub(super) async fn check(
+    client: &mut SqlClient,
+    server: &Server,
+    lines: &mut Lines,
+) -> Result<()> {
     let of_users = user_databases();
     // Lists that are joined here: MariaDB would open every table once for each row of a join.
     let tables = client
@@ -71,9 +80,59 @@ pub(super) async fn check(client: &mut SqlClient, lines: &mut Lines) -> Result<(
     let wanted =
         "a primary key on every table: rows without one are followed by their whole content";
     lines.add(severity, "tables_primary_key", found, wanted, None);
+    largest_row(client, server, lines).await?;
     if client.flavor() == Flavor::MariaDb {
         mariadb_columns(client, lines).await?;
     }
+    Ok(())
+}
+
+/// What one row of the largest table can cost in memory: a statement brings at most a packet.
+async fn largest_row(client: &mut SqlClient, server: &Server, lines: &mut Lines) -> Result<()> {
+    let Some(packet) = server.number("max_allowed_packet") else {
+        return Ok(());
+    };
+    let of_users = user_databases();
+    // Documents and geometries have no length of their own there: they are LONGBLOBs.
+    let rows = client
+        .query_rows(&format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, SUM(CASE WHEN DATA_TYPE IN ('json', 'geometry', \
+             'point', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', \
+             'geometrycollection', 'geomcollection') THEN 4294967295 \
+             ELSE COALESCE(CHARACTER_OCTET_LENGTH, 8) END) AS row_bytes \
+             FROM information_schema.COLUMNS WHERE {of_users} \
+             GROUP BY 1, 2 ORDER BY row_bytes DESC, 1, 2"
+        ))
+        .await?;
+    let cost = |row: &[Option<Bytes>]| {
+        let row_bytes = text(row, 2).parse::<f64>().unwrap_or(0.0);
+        row_bytes.min(packet) * ROW_COST
+    };
+    let Some(largest) = rows.first().map(|row| cost(row)) else {
+        return Ok(());
+    };
+    let mib = |bytes: f64| (bytes / f64::from(1 << 20)).ceil();
+    let over = rows.iter().filter(|row| cost(row) > MEMORY_BUDGET);
+    let over = listed(over.map(|row| name(row).to_string()));
+    let fix = (MEMORY_BUDGET / ROW_COST / f64::from(1 << 20)).floor() * f64::from(1 << 20);
+    lines.judge(
+        largest <= MEMORY_BUDGET,
+        Severity::Warn,
+        "row_memory",
+        match largest <= MEMORY_BUDGET {
+            true => format!("{} MiB at most", mib(largest)),
+            false => format!("up to {} MiB for a row of {over}", mib(largest)),
+        },
+        format!(
+            "{} MiB or less for the largest row: max_allowed_packet and column types allow rows \
+             that cost about {ROW_COST} times their size while they are captured or restored",
+            mib(MEMORY_BUDGET)
+        ),
+        format!(
+            "{} /* or give tidelog that much memory */",
+            server.set("max_allowed_packet", &format!("{fix:.0}"))
+        ),
+    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod cli;
 pub(crate) mod duckdb;
 pub(crate) mod fingerprint;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod server;
 pub(crate) mod setup;

@@ -157,6 +157,7 @@ async fn begin(repository: &Repository, clock: &Clock) -> Result<()> {
         },
         catalogue: Catalogue::empty(timeline.timeline, Flavor::MariaDb),
         format_description: bytes::Bytes::new(),
+        last_event: None,
         start: vec![MarkKind::Start],
     };
     let mut writer = Writer::at(repository, &timeline, place, identity, &options(), clock);
