@@ -3,8 +3,13 @@
 
 pub(crate) mod cli;
 pub(crate) mod duckdb;
+pub(crate) mod fake_source;
 pub(crate) mod fingerprint;
+pub(crate) mod packets;
+pub(crate) mod proxy;
+pub(crate) mod recorded;
 pub(crate) mod s3;
+pub(crate) mod s3_proxy;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod sql;
