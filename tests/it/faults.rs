@@ -2,3 +2,6 @@
 //! docs/FAULTS.md: the rows' numbers are in the names.
 
 mod cuts;
+mod damage;
+mod network;
+mod store;

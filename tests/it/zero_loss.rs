@@ -2,5 +2,5 @@
 
 mod crash;
 mod faults;
-mod harness;
+pub(crate) mod harness;
 mod order;

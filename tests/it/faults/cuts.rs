@@ -62,7 +62,7 @@ async fn cut_at_every_byte(flavor: Flavor) {
 }
 
 /// The repository of an undisturbed stream: what the server sent, byte for byte.
-async fn uncut(recorded: &Recorded) -> Content {
+pub(crate) async fn uncut(recorded: &Recorded) -> Content {
     let source = FakeSource::start(&recorded.recording, |dump| Played {
         bytes: dump.recorded.to_vec(),
         stays: true,

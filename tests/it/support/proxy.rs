@@ -19,8 +19,10 @@ struct Faults {
     cuts_sent: Mutex<VecDeque<u64>>,
     /// The same for bytes of a dump alone, from its first on: one entry a dump.
     cuts_dump: Mutex<VecDeque<u64>>,
-    /// Nothing passes in either direction, and nothing ends.
-    is_black_hole: AtomicBool,
+    /// Connections made so far.
+    connections: AtomicU64,
+    /// On the first so many of them nothing passes any more, in either direction, and none ends.
+    silent: AtomicU64,
     /// What a client sends after it has asked for a dump is lost.
     loses_sent: AtomicBool,
     /// One byte a write, from the server.
@@ -93,8 +95,10 @@ impl Proxy {
             .sum()
     }
 
-    pub(crate) fn black_hole(&self, on: bool) {
-        self.faults.is_black_hole.store(on, Ordering::SeqCst);
+    /// On the connections that are open now nothing passes any more, and they stay open.
+    pub(crate) fn fall_silent(&self) {
+        let made = self.faults.connections.load(Ordering::SeqCst);
+        self.faults.silent.store(made, Ordering::SeqCst);
     }
 
     pub(crate) fn lose_sent(&self, on: bool) {
@@ -124,6 +128,7 @@ impl Drop for Proxy {
 
 /// One connection; both directions end together.
 async fn forward(mut near: TcpStream, to: u16, faults: Arc<Faults>) -> Option<()> {
+    let number = faults.connections.fetch_add(1, Ordering::SeqCst);
     let far = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], to))).await;
     let mut far = far.ok()?;
     near.set_nodelay(true).ok()?;
@@ -134,6 +139,7 @@ async fn forward(mut near: TcpStream, to: u16, faults: Arc<Faults>) -> Option<()
     let (mut packets, mut is_dump) = (Packets::default(), false);
     let (mut up, mut down) = (vec![0; 1 << 14], vec![0; 1 << 14]);
     loop {
+        let is_silent = || number < faults.silent.load(Ordering::SeqCst);
         let pause = || Duration::from_millis(faults.delay_ms.load(Ordering::SeqCst));
         tokio::select! {
             count = near.read(&mut up) => {
@@ -152,7 +158,7 @@ async fn forward(mut near: TcpStream, to: u16, faults: Arc<Faults>) -> Option<()
                 let count = count.min(usize::try_from(sent_left).unwrap_or(usize::MAX));
                 sent_left -= count as u64;
                 tokio::time::sleep(pause()).await;
-                if !is_lost && !faults.is_black_hole.load(Ordering::SeqCst) {
+                if !is_lost && !is_silent() {
                     far.write_all(&up[..count]).await.ok()?;
                 }
             }
@@ -161,7 +167,7 @@ async fn forward(mut near: TcpStream, to: u16, faults: Arc<Faults>) -> Option<()
                 let count = count.min(usize::try_from(received_left).unwrap_or(usize::MAX));
                 received_left -= count as u64;
                 tokio::time::sleep(pause()).await;
-                if !faults.is_black_hole.load(Ordering::SeqCst) {
+                if !is_silent() {
                     let size = if faults.slices.load(Ordering::SeqCst) { 1 } else { count.max(1) };
                     for piece in down[..count].chunks(size) {
                         near.write_all(piece).await.ok()?;

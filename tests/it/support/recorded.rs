@@ -18,7 +18,8 @@ use tidelog::runtime::{Clock, Compute, Shutdown};
 use tidelog::service::throwaway::ServerSpec;
 use tidelog::source::Endpoint;
 use tidelog::storage::Store;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
+use tokio::task::JoinHandle;
 
 /// What a real server sent, and what came of it.
 #[derive(Debug)]
@@ -168,6 +169,25 @@ pub(crate) async fn run(
     let ended = ended.expect("capture ends within two minutes")?;
     assert_eq!(ended, CaptureEnd::CaughtUp);
     Ok(())
+}
+
+/// Starts a capture that goes on, with a way to have it seal what it has.
+pub(crate) async fn spawn(
+    store: &Store,
+    endpoint: Endpoint,
+    options: &CaptureOptions,
+    clock: &Clock,
+) -> (JoinHandle<Result<CaptureEnd>>, Arc<Notify>) {
+    let repository = Repository::open(store.clone()).await.expect("a repository");
+    let (trigger, shutdown) = Shutdown::manual();
+    let control = CaptureControl::new(shutdown);
+    let seal_now = Arc::clone(&control.seal_now);
+    let (options, clock) = (options.clone(), clock.clone());
+    let running = tokio::spawn(async move {
+        let _trigger = trigger;
+        tidelog::log::run(&repository, &endpoint, &options, &clock, control).await
+    });
+    (running, seal_now)
 }
 
 /// What a repository holds.
