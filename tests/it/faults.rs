@@ -4,4 +4,5 @@
 mod cuts;
 mod damage;
 mod network;
+mod process;
 mod store;

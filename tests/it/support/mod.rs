@@ -30,6 +30,17 @@ pub(crate) fn cache_dir() -> PathBuf {
     }
 }
 
+/// Sends a signal to a process that a test started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let kill = std::process::Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status();
+    assert!(
+        kill.expect("run kill").success(),
+        "{name} was not delivered"
+    );
+}
+
 /// A program of the Python environment; a missing one fails the test.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let path = cache_dir().join("venv/bin").join(name);
