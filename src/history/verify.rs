@@ -14,6 +14,7 @@ use crate::segment::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How much to check.
@@ -169,6 +170,7 @@ impl Walk<'_> {
                 let outcome = self.file(file).await.map(|_| ());
                 self.note(outcome)?;
             }
+            self.ends(&manifest.files).await?;
             if self.options.full {
                 let outcome = self.decode(manifest, &known).await;
                 self.note(outcome)?;
@@ -194,6 +196,28 @@ impl Walk<'_> {
                 _ => Ok(()),
             });
             self.note(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing stands behind what is named of an object: other readers look for a footer there.
+    async fn ends(&mut self, files: &[FileEntry]) -> Result<()> {
+        let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+        for file in files {
+            let end = ends.entry(&file.object).or_default();
+            *end = file.offset.saturating_add(file.length).max(*end);
+        }
+        for (object, end) in ends {
+            if let Some(length) = self.repository.store().head(object).await?
+                && length > end
+            {
+                let error = Error::corrupt("compare length of object")
+                    .field("object", object)
+                    .field("length", length)
+                    .field("named", end)
+                    .hint("restore the object from a mirror or a bucket version");
+                self.note(Err(error))?;
+            }
         }
         Ok(())
     }
@@ -239,6 +263,8 @@ impl Walk<'_> {
         let bytes = self.repository.get_object(&base.catalog).await?;
         let versions = Versions::of(&Catalogue::decode(&base.catalog.object, &bytes)?)?;
         let mut sums = std::collections::HashMap::new();
+        let entries: Vec<FileEntry> = files.iter().map(entry_of).collect();
+        self.ends(&entries).await?;
         for file in files {
             let outcome = self.base_file(&file, &versions).await;
             match outcome {

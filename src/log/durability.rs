@@ -263,9 +263,12 @@ impl Durability {
 
     /// A dump is about to start behind all that was received, which acknowledges it: it must be
     /// durable. Without semi-sync nothing waits for it.
-    pub(super) fn require_all_durable(&self) -> Result<()> {
-        match self.guard {
-            Some(_) => self.ladder.require_all_durable(),
+    pub(super) async fn require_all_durable(&self) -> Result<()> {
+        match &self.guard {
+            Some(guard) => {
+                guard.require_ours().await?;
+                self.ladder.require_all_durable()
+            }
             None => Ok(()),
         }
     }
@@ -276,7 +279,7 @@ impl Durability {
         let Some(guard) = &self.guard else {
             return Ok(());
         };
-        guard.require_ours()?;
+        guard.require_ours().await?;
         let durable = match failpoint::is_set(failpoint::ACK_ON_RECEIPT) {
             true => u64::MAX,
             false => self.ladder.durable(),

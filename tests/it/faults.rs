@@ -5,4 +5,5 @@ mod cuts;
 mod damage;
 mod network;
 mod process;
+mod source;
 mod store;

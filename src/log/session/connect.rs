@@ -155,7 +155,7 @@ impl Capture {
                 .hint("SET GLOBAL binlog_checksum = CRC32 on the source"));
         }
         tracing::info!(source = %endpoint, position = %self.batch.position, ?from, "dump starts");
-        self.durability.require_all_durable()?;
+        self.durability.require_all_durable().await?;
         connection.start(from).await
     }
 

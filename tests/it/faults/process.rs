@@ -9,41 +9,55 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use tidelog::position::Flavor;
-use tidelog::runtime::Deadline;
+use tidelog::manifest::{EpochClaim, Repository};
+use tidelog::position::{Flavor, Seq};
+use tidelog::runtime::{Clock, Deadline};
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD};
 use tidelog::storage::{Store, StoreOptions};
 
-/// Frozen, overtaken and woken up: it ends, fenced, and acknowledges nothing that only it has.
+/// Frozen, overtaken and woken up: it asks before it acknowledges anything more, and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_07_22_a_frozen_capture_that_was_overtaken_ends() {
+    const CLIENTS: u64 = 2;
     for flavor in [Flavor::MySql, Flavor::MariaDb] {
-        let mut scene = Scene::new(flavor).await;
+        let scene = Scene::new(flavor).await;
         let log = scene.spool().with_extension("log");
-        let often = ["--heartbeat-ms", "300", "--seal-interval-ms", "500"];
-        let mut first = scene.capture_logged(&often, &log);
-        let journal = Journal::start(&scene.source, 2);
+        let mut capture = scene.capture_logged(&["--heartbeat-ms", "300"], &log);
+        let journal = Journal::start(&scene.source, CLIENTS);
         journal.wait_for(20).await;
-        signal(first.pid(), "-STOP");
-        // Another one takes over, with a spool of its own, while the first stands still.
-        scene.use_another_spool();
-        let second = scene.capture(&often, "");
-        journal.wait_for(20).await;
-        signal(first.pid(), "-CONT");
-        let ended = first.ended(Duration::from_secs(60));
+        signal(capture.pid(), "-STOP");
+        journal.acknowledged().await;
+        let before = journal.count();
+        // Another writer begins, and has not come to the source yet.
+        let store = Store::open(&scene.repo, &StoreOptions::default()).expect("a store");
+        let repository = Repository::open(store).await.expect("a repository");
+        let claim = EpochClaim {
+            writer_id: uuid::Uuid::nil(),
+            host: "another".to_owned(),
+            head_hint: Seq(0),
+        };
+        let claimed = repository.claim_epoch(1, &claim, &Clock::system()).await;
+        claimed.expect("claimed");
+        // For many heartbeats nobody looks.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        signal(capture.pid(), "-CONT");
+        let ended = capture.ended(Duration::from_secs(60));
         let said = std::fs::read_to_string(&log).expect("a log");
-        let ended = ended.unwrap_or_else(|| panic!("{flavor}: the first goes on: {said}"));
+        let ended = ended.unwrap_or_else(|| panic!("{flavor}: it goes on: {said}"));
         assert_eq!(ended.code(), Some(1), "{flavor}: {said}");
-        assert!(said.contains("fenced"), "{flavor}: {said}");
-        journal.wait_for(20).await;
-        let told = journal.stop().await;
-        second.terminate();
-        // Without what the first has in its spool.
-        assert_nothing_lost(
-            &told,
-            &scene.captured(),
-            &format!("{flavor}, the second alone"),
+        assert!(
+            said.contains("another writer has claimed"),
+            "{flavor}: {said}"
         );
+        // One that was just being sent when it froze is all that may have got out.
+        let told = journal.acknowledged().await;
+        assert!(
+            journal.count() <= before + CLIENTS,
+            "{flavor}: {} after {before}",
+            journal.count()
+        );
+        scene.finish("").success();
+        assert_nothing_lost(&told, &scene.captured(), &format!("{flavor}, overtaken"));
     }
 }
 
@@ -193,4 +207,39 @@ async fn fault_08_a_full_disk_under_the_repository_loses_nothing() {
     );
     // The clocks of process and recording differ: what is compared are the events.
     assert_eq!(content(&store).await.events, uncut(recorded).await.events);
+}
+
+/// A spool that was deleted, and one that came back from a copy: what the repository holds wins,
+/// and what only the spool had is read from the source again.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_48_a_deleted_or_an_old_spool_loses_and_doubles_nothing() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let scene = Scene::new(flavor).await;
+        let never = ["--seal-interval-ms", "3600000"];
+        let journal = Journal::start(&scene.source, 2);
+        let capture = scene.capture(&never, "");
+        journal.wait_for(20).await;
+        capture.kill9();
+        let copy: Vec<_> = scene
+            .spool_files()
+            .into_iter()
+            .map(|path| (std::fs::read(&path).expect("a spool file"), path))
+            .collect();
+        assert!(!copy.is_empty(), "{flavor}: nothing in the spool");
+        // Deleted: the source still has all of it.
+        std::fs::remove_dir_all(scene.spool()).expect("delete the spool");
+        let capture = scene.capture(&["--seal-interval-ms", "200"], "");
+        journal.wait_for(20).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        capture.terminate();
+        // The old one is back: all it holds is in the repository by now.
+        for (bytes, path) in &copy {
+            std::fs::write(path, bytes).expect("put back");
+        }
+        let capture = scene.capture(&never, "");
+        journal.wait_for(20).await;
+        let told = journal.stop().await;
+        capture.terminate();
+        assert_nothing_lost(&told, &scene.captured(), &format!("{flavor}, an old spool"));
+    }
 }

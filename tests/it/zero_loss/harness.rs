@@ -27,7 +27,6 @@ pub(crate) struct Scene {
     pub(crate) url: String,
     pub(crate) store: Option<S3Server>,
     folder: tempfile::TempDir,
-    spool: &'static str,
 }
 
 impl Scene {
@@ -65,7 +64,6 @@ impl Scene {
             url,
             store,
             folder,
-            spool: "spool",
         };
         let once = [
             "capture",
@@ -106,12 +104,7 @@ impl Scene {
     }
 
     pub(crate) fn spool(&self) -> PathBuf {
-        self.folder.path().join(self.spool)
-    }
-
-    /// From now on captures have a spool of their own, as those of another machine.
-    pub(crate) fn use_another_spool(&mut self) {
-        self.spool = "another-spool";
+        self.folder.path().join("spool")
     }
 
     /// The spool's binlog files, the oldest first.
