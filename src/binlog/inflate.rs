@@ -68,7 +68,7 @@ mod tests {
         let length = claimed.to_be_bytes();
         let mut event = vec![0; HEADER_LEN + 4];
         event.push(length_bytes as u8);
-        event.extend_from_slice(&length[8 - length_bytes..]);
+        event.extend(length.iter().skip(8 - length_bytes));
         event.extend(packed.finish().expect("zlib"));
         event.into()
     }

@@ -185,7 +185,8 @@ pub(crate) async fn spawn(
     let (options, clock) = (options.clone(), clock.clone());
     let running = tokio::spawn(async move {
         let _trigger = trigger;
-        tidelog::log::run(&repository, &endpoint, &options, &clock, control).await
+        let run = tidelog::log::run(&repository, &endpoint, &options, &clock, control);
+        Box::pin(run).await
     });
     (running, seal_now)
 }
