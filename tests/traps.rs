@@ -1,19 +1,21 @@
-//! docs/TRAPS.md is whole: every trap has its row, every row a test that exists or a reason.
+//! docs/TRAPS.md and docs/FAULTS.md are whole: every trap and every fault has its row, every row a
+//! test that exists or a reason.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
 
 const TRAPS: usize = 127;
+const FAULTS: usize = 48;
 const NOT: &str = "does not apply: ";
 
 /// Number, tests named (`path::name`), whether a reason is given.
 fn row(line: &str) -> Option<(usize, Vec<&str>, bool)> {
     let cells: Vec<&str> = line.strip_prefix("| ")?.split(" | ").collect();
-    let [number, trap, reported, held] = cells.as_slice() else {
+    let [number, what, more, held] = cells.as_slice() else {
         return None;
     };
     let number = number.parse().ok()?;
-    assert!(!trap.is_empty() && !reported.is_empty(), "{line}");
+    assert!(!what.is_empty() && !more.is_empty(), "{line}");
     let held = held.strip_suffix(" |")?;
     let tests = held.split('`').filter(|part| part.contains("::")).collect();
     Some((
@@ -23,13 +25,13 @@ fn row(line: &str) -> Option<(usize, Vec<&str>, bool)> {
     ))
 }
 
-/// What is wrong with a list, row by row.
-fn wrong(list: &str) -> Vec<String> {
+/// What is wrong with a list of so many rows, row by row.
+fn wrong(list: &str, wanted: usize) -> Vec<String> {
     let rows: Vec<_> = list.lines().filter_map(row).collect();
     let mut found = Vec::new();
     let numbers: Vec<usize> = rows.iter().map(|r| r.0).collect();
-    if numbers != (1..=TRAPS).collect::<Vec<_>>() {
-        found.push(format!("rows are not 1 to {TRAPS}: {numbers:?}"));
+    if numbers != (1..=wanted).collect::<Vec<_>>() {
+        found.push(format!("rows are not 1 to {wanted}: {numbers:?}"));
     }
     for (number, tests, has_reason) in rows {
         if tests.is_empty() != has_reason {
@@ -50,7 +52,13 @@ fn wrong(list: &str) -> Vec<String> {
 #[test]
 fn every_trap_has_a_test_or_a_reason() {
     let list = std::fs::read_to_string("docs/TRAPS.md").unwrap();
-    assert_eq!(wrong(&list), Vec::<String>::new());
+    assert_eq!(wrong(&list, TRAPS), Vec::<String>::new());
+}
+
+#[test]
+fn every_fault_has_a_test_or_a_reason() {
+    let list = std::fs::read_to_string("docs/FAULTS.md").unwrap();
+    assert_eq!(wrong(&list, FAULTS), Vec::<String>::new());
 }
 
 /// The check can fail in each of its ways.
@@ -75,6 +83,6 @@ fn a_list_with_a_hole_is_found_out() {
         ),
     ] {
         assert!(list.contains(from), "{from}");
-        assert!(!wrong(&list.replace(from, to)).is_empty(), "{from}");
+        assert!(!wrong(&list.replace(from, to), TRAPS).is_empty(), "{from}");
     }
 }

@@ -53,3 +53,44 @@ pub(crate) fn plain_event(event: &[u8], record_at: usize, end: usize, kind: u8) 
     }
     Ok(Bytes::from(plain))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write;
+
+    /// A compressed event of so many zeros that says to hold `claimed` bytes.
+    fn event(zeros: usize, claimed: u64, length_bytes: usize) -> Bytes {
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&vec![0; zeros]).expect("zlib");
+        let length = claimed.to_be_bytes();
+        let mut event = vec![0; HEADER_LEN + 4];
+        event.push(length_bytes as u8);
+        event.extend(length.iter().skip(8 - length_bytes));
+        event.extend(packed.finish().expect("zlib"));
+        event.into()
+    }
+
+    #[test]
+    fn fault_35_bombs_are_refused_before_they_are_inflated() {
+        const AT: usize = HEADER_LEN + 4;
+        let plain = |event: &Bytes| plain_event(event, AT, event.len(), 2);
+        let whole = plain(&event(1 << 20, 1 << 20, 4)).expect("what it says");
+        assert_eq!(whole.len(), AT + (1 << 20));
+        for (zeros, claimed, length_bytes) in [
+            (1 << 20, u64::from(u32::MAX), 4),
+            (1 << 20, (1 << 56) - 1, 7),
+            (1 << 20, 2 << 30, 5),
+            // It goes on where it should end, and ends where it should go on.
+            (1 << 20, 10, 1),
+            (1 << 20, (1 << 20) - 1, 4),
+            (1 << 20, (1 << 20) + 1, 4),
+            (1 << 20, 0, 0),
+        ] {
+            let error = plain(&event(zeros, claimed, length_bytes)).expect_err("a lie");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{claimed}: {error:?}");
+        }
+    }
+}

@@ -4,7 +4,8 @@ use super::{SegmentChanges, Versions, count_events};
 use crate::base::{BaseFile, read_files};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{
-    BaseManifest, Catalogue, Crc32, FileEntry, FileOrder, FileRole, Repository, Sha256, chain,
+    BaseManifest, Catalogue, Crc32, FileEntry, FileOrder, FileRole, Repository, Sha256, Timeline,
+    chain,
 };
 use crate::position::Seq;
 use crate::runtime::{Compute, Stopwatch};
@@ -13,6 +14,7 @@ use crate::segment::{
 };
 use bytes::Bytes;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How much to check.
@@ -74,7 +76,9 @@ pub async fn verify(repository: &Repository, options: &VerifyOptions) -> Result<
     for timeline in repository.timelines().await? {
         walk.report.timelines += 1;
         let outcome = walk.log(&timeline).await;
-        walk.note(outcome)?;
+        let reached = outcome.as_ref().ok().copied();
+        walk.note(outcome.map(|_| ()))?;
+        walk.writers(&timeline, reached.unwrap_or_default()).await?;
         let bases = match repository.bases(timeline.timeline).await {
             Ok(bases) => bases,
             Err(error) => {
@@ -90,8 +94,20 @@ pub async fn verify(repository: &Repository, options: &VerifyOptions) -> Result<
             walk.note(outcome)?;
         }
     }
+    let timelines = u32::try_from(walk.report.timelines).unwrap_or(u32::MAX);
+    let outcome = repository.require_no_timeline_after(timelines).await;
+    walk.note(outcome)?;
     walk.report.seconds = watch.elapsed().as_secs_f64();
     Ok(walk.report)
+}
+
+/// How far a log was read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    /// Last entry; `None` where nothing or only a part could be read.
+    seq: Option<Seq>,
+    /// Highest epoch of a writer in it.
+    epoch: u64,
 }
 
 struct Walk<'a> {
@@ -129,7 +145,8 @@ impl Walk<'_> {
         self.report.note(outcome)
     }
 
-    async fn log(&mut self, timeline: &crate::manifest::Timeline) -> Result<()> {
+    async fn log(&mut self, timeline: &Timeline) -> Result<Reached> {
+        let mut reached = Reached::default();
         let from = self.options.since.unwrap_or(timeline.seq_first());
         let mut manifests = self
             .repository
@@ -142,6 +159,13 @@ impl Walk<'_> {
                 chain::starts(timeline, manifest)?;
             }
             self.report.segments += 1;
+            reached.epoch = reached.epoch.max(manifest.epoch);
+            reached.seq = Some(manifest.seq_last);
+            if let Some(catalog) = &manifest.catalog {
+                let outcome = self.repository.get_object(catalog).await;
+                let outcome = outcome.and_then(|b| Catalogue::decode(&catalog.object, &b));
+                self.note(outcome.map(|_| ()))?;
+            }
             let mut known = match versions.take() {
                 Some(known) => known,
                 None => Versions::of(
@@ -156,11 +180,54 @@ impl Walk<'_> {
                 let outcome = self.file(file).await.map(|_| ());
                 self.note(outcome)?;
             }
+            self.ends(&manifest.files).await?;
             if self.options.full {
                 let outcome = self.decode(manifest, &known).await;
                 self.note(outcome)?;
             }
             versions = Some(known);
+        }
+        Ok(reached)
+    }
+
+    /// The writers' claims: all there, and none has seen more of the log than is there.
+    async fn writers(&mut self, timeline: &Timeline, reached: Reached) -> Result<()> {
+        let (number, seq) = (timeline.timeline, reached.seq);
+        for writer in self.repository.writers(number, reached.epoch).await? {
+            let outcome = writer.and_then(|writer| match seq {
+                Some(seq) if writer.head_hint > seq => {
+                    Err(Error::gap("find the entries that a writer saw committed")
+                        .field("timeline", number)
+                        .field("epoch", writer.epoch)
+                        .field("seen", writer.head_hint)
+                        .field("log_ends", seq)
+                        .hint("restore the newest manifests from a mirror or a bucket version"))
+                }
+                _ => Ok(()),
+            });
+            self.note(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing stands behind what is named of an object: other readers look for a footer there.
+    async fn ends(&mut self, files: &[FileEntry]) -> Result<()> {
+        let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+        for file in files {
+            let end = ends.entry(&file.object).or_default();
+            *end = file.offset.saturating_add(file.length).max(*end);
+        }
+        for (object, end) in ends {
+            if let Some(length) = self.repository.store().head(object).await?
+                && length > end
+            {
+                let error = Error::corrupt("compare length of object")
+                    .field("object", object)
+                    .field("length", length)
+                    .field("named", end)
+                    .hint("restore the object from a mirror or a bucket version");
+                self.note(Err(error))?;
+            }
         }
         Ok(())
     }
@@ -198,6 +265,8 @@ impl Walk<'_> {
         let bytes = self.repository.get_object(&base.catalog).await?;
         let versions = Versions::of(&Catalogue::decode(&base.catalog.object, &bytes)?)?;
         let mut sums = std::collections::HashMap::new();
+        let entries: Vec<FileEntry> = files.iter().map(entry_of).collect();
+        self.ends(&entries).await?;
         for file in files {
             let outcome = self.base_file(&file, &versions).await;
             match outcome {

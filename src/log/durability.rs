@@ -1,6 +1,7 @@
 //! The one write ordering of the product: durable (in the spool, in the tail, or in both) ->
-//! acknowledged -> sealed -> data put -> manifest put -> spool dropped. Every step of it is taken by a method here, in the order of the
-//! methods, and moves the [`Ladder`]; `commit` does the two puts. Nobody else writes any of them.
+//! acknowledged -> sealed -> data put -> manifest put -> spool dropped. Every step of it is taken
+//! by a method here, in the order of the methods, and moves the [`Ladder`]; `commit` does the two
+//! puts. Nobody else writes any of them.
 
 use super::guard::EpochGuard;
 use super::ladder::Ladder;
@@ -306,7 +307,8 @@ impl Durability {
         self.spool.as_ref().is_some_and(Spool::is_full)
     }
 
-    /// Waits until something durable is not acknowledged, or more has become durable. Fails as well when another writer has taken over. Cancel-safe.
+    /// Waits until something durable is not acknowledged, or more has become durable. Fails as well
+    /// when another writer has taken over. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Result<()> {
         self.note()?;
         match self.guard.is_some() && self.ladder.owes_acknowledgement() {
@@ -363,9 +365,12 @@ impl Durability {
 
     /// A dump is about to start behind all that was received, which acknowledges it: it must be
     /// durable. Without semi-sync nothing waits for it.
-    pub(super) fn require_all_durable(&self) -> Result<()> {
-        match self.guard {
-            Some(_) => self.ladder.require_all_durable(),
+    pub(super) async fn require_all_durable(&self) -> Result<()> {
+        match &self.guard {
+            Some(guard) => {
+                guard.require_ours().await?;
+                self.ladder.require_all_durable()
+            }
             None => Ok(()),
         }
     }
@@ -376,7 +381,7 @@ impl Durability {
         let Some(guard) = &self.guard else {
             return Ok(());
         };
-        guard.require_ours()?;
+        guard.require_ours().await?;
         let durable = match failpoint::is_set(failpoint::ACK_ON_RECEIPT) {
             true => u64::MAX,
             false => self.ladder.durable(),
@@ -453,46 +458,4 @@ fn is_spooled(event: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policies_have_names() {
-        use DurabilityPolicy::{Both, None, Spool, Store};
-        for policy in [None, Spool, Store, Both] {
-            assert_eq!(policy.name().parse(), Ok(policy));
-        }
-        assert_eq!(
-            [None, Spool, Store, Both].map(|p| (p.uses_spool(), p.uses_tail())),
-            [(false, false), (true, false), (false, true), (true, true)]
-        );
-        assert!(DurabilityPolicy::from_str("disk").is_err());
-    }
-
-    #[test]
-    fn what_the_dump_thread_made_is_not_spooled() {
-        let event = |code: u8, log_pos: u8, flags: u8| {
-            let mut event = vec![0_u8; 23];
-            event[0] = log_pos;
-            event[4] = code;
-            event[13] = log_pos;
-            event[17] = flags;
-            event
-        };
-        for (code, log_pos, flags, wanted) in [
-            (kind::QUERY, 9, 0, true),
-            (kind::QUERY, 0, 0, true),
-            (kind::ROTATE, 0, 0x20, false),
-            (kind::ROTATE, 0, 0, false),
-            (kind::ROTATE, 9, 0, true),
-            (kind::FORMAT_DESCRIPTION, 0, 0, false),
-            (kind::FORMAT_DESCRIPTION, 9, 0, true),
-            (kind::GTID_LIST, 9, 0x20, false),
-            (kind::HEARTBEAT, 9, 0, false),
-            (kind::START_ENCRYPTION, 9, 0, false),
-        ] {
-            assert_eq!(is_spooled(&event(code, log_pos, flags)), wanted, "{code}");
-        }
-        assert!(!is_spooled(&[]));
-    }
-}
+mod tests;

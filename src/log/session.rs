@@ -158,7 +158,8 @@ impl Capture {
         let mut connection = match self.connect(endpoint).await {
             Ok(connection) => connection,
             Err(error) if connect::is_failover(&error) => return self.leave(error, control).await,
-            Err(error) => return Ended::Stream(error),
+            // A source that does not go on ends capture: what it sent before is committed.
+            Err(error) => return self.broken(error, control).await,
         };
         let ended = self.receive(&mut connection, endpoint, control).await;
         self.commit_lo_us = self.commit_lo_us.max(connection.commit_clock.lo_us);

@@ -7,7 +7,7 @@
 //! gave up is flagged, for it was waiting when it was sent, and of commits that wait together
 //! (group commit) only the last one is.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Unprotected;
 use crate::position::{Gtid, GtidSet, Seq};
 use crate::runtime::Clock;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+
+/// Bound of a look at the source; it takes no lock that could be waited for.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a look at the source showed.
 #[derive(Debug)]
@@ -89,7 +92,16 @@ impl Drop for Watch {
     }
 }
 
+/// An answer that does not come is given up: the connection may be half open.
 async fn look(client: &mut Option<SqlClient>, endpoint: &Endpoint, clock: &Clock) -> Result<Look> {
+    let looking = Box::pin(ask(client, endpoint, clock));
+    match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
+        Ok(look) => look,
+        Err(_) => Err(Error::unavailable("look at source: no answer")),
+    }
+}
+
+async fn ask(client: &mut Option<SqlClient>, endpoint: &Endpoint, clock: &Clock) -> Result<Look> {
     let client = match client {
         Some(client) => client,
         None => client.insert(SqlClient::connect(endpoint, &SqlSession::default()).await?),

@@ -8,6 +8,7 @@
 use super::classify::server_error;
 use super::packet::{self, ServerError, malformed};
 use crate::error::{Error, Result, Wrap};
+use crate::runtime::Stopwatch;
 use bytes::{Buf, Bytes, BytesMut};
 use std::fmt;
 use std::time::Duration;
@@ -112,6 +113,8 @@ pub(super) struct Wire {
     framer: Framer,
     /// Longest silence that is tolerated while a packet is waited for.
     silence_max: Duration,
+    /// Since when bytes are waited for; a wait that is given up and begun again goes on.
+    waiting: Option<Stopwatch>,
     out: Vec<u8>,
 }
 
@@ -130,6 +133,7 @@ impl Wire {
             stream,
             framer: Framer::new(SETUP_PACKET_BYTES_MAX),
             silence_max,
+            waiting: None,
             out: Vec::new(),
         }
     }
@@ -152,6 +156,7 @@ impl Wire {
 
     pub(super) fn set_silence_max(&mut self, silence_max: Duration) {
         self.silence_max = silence_max;
+        self.waiting = None;
     }
 
     pub(super) fn set_packet_bytes_max(&mut self, bytes: usize) {
@@ -168,7 +173,7 @@ impl Wire {
         self.framer.next()
     }
 
-    /// The next packet. Cancel-safe: bytes received stay in the buffer.
+    /// The next packet. Cancel-safe: bytes received stay in the buffer, and silence before counts.
     ///
     /// # Errors
     /// `Unavailable` when the peer closes, or is silent for longer than the deadline.
@@ -177,12 +182,15 @@ impl Wire {
             if let Some(packet) = self.framer.next()? {
                 return Ok(packet);
             }
+            let waiting = self.waiting.get_or_insert_with(Stopwatch::start);
+            let left = self.silence_max.saturating_sub(waiting.elapsed());
             let read = self.stream.read_buf(&mut self.framer.buffer);
-            let Ok(read) = tokio::time::timeout(self.silence_max, read).await else {
+            let Ok(read) = tokio::time::timeout(left, read).await else {
                 return Err(Error::unavailable("wait for packet: the server is silent")
                     .field("silence_ms", self.silence_max.as_millis())
                     .hint("the connection is dead or the server hangs; it is opened again"));
             };
+            self.waiting = None;
             let count = read.wrap(|| Error::unavailable("read from server"))?;
             if count == 0 {
                 let at = match self.framer.is_mid_packet() {
@@ -199,6 +207,7 @@ impl Wire {
 
     /// Sends one packet that continues the current exchange, in one write per frame.
     pub(super) async fn send(&mut self, payload: &[u8]) -> Result<()> {
+        self.waiting = None;
         let mut rest = payload;
         loop {
             let (frame, tail) = rest.split_at(rest.len().min(FRAME_BYTES_MAX));

@@ -216,7 +216,13 @@ fn classify(what: &'static str, name: &str, error: StoreError) -> Error {
     let text = chain_text(&error);
     let code = CONFIG_CODES.into_iter().find(|code| text.contains(code));
     let base = match &error {
-        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+        // Of a list, the answer's status is only in the text.
+        _ if is_denied(&text)
+            || matches!(
+                error,
+                StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
+            ) =>
+        {
             Error::config(what).hint(
                 "the store refused the credentials: check the AWS_* variables or the profile, \
                  the machine's clock, and the rights to get, put and list below the prefix",
@@ -236,6 +242,12 @@ fn classify(what: &'static str, name: &str, error: StoreError) -> Error {
         _ => Error::unavailable(what),
     };
     base.field("object", name).source(error)
+}
+
+fn is_denied(text: &str) -> bool {
+    ["status code: 401", "status code: 403"]
+        .iter()
+        .any(|status| text.contains(status))
 }
 
 /// Answers that no repetition changes: 400 (no cause above) and 501.

@@ -58,7 +58,7 @@ impl Attempts {
             return Err(error.field("attempts", self.failed));
         }
         if self.failed.is_power_of_two() {
-            tracing::warn!(%error, failed = self.failed, "store call is repeated");
+            tracing::warn!(error = %error.report(), failed = self.failed, "store call is repeated");
         }
         // Between half and all of it, so that many writers do not come back together.
         let nanos = u64::try_from(self.pause.as_nanos()).unwrap_or(u64::MAX);

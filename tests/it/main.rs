@@ -12,6 +12,7 @@ mod ddl;
 mod ddl_replay;
 mod derived_log;
 mod end_to_end;
+mod faults;
 mod fingerprints;
 mod fuzz_seeds;
 mod json;

@@ -86,9 +86,10 @@ async fn a_deletion_that_capture_may_not_outrun_is_warned_of() {
         // Capture that is as late says so itself, while there is more to come.
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("log");
-        let slow = Duration::from_millis(50);
-        let proxy = Proxy::start(&setup.source, Vec::new(), slow).await;
-        let args = ["capture", "--source", &proxy.url, "--repo", &setup.repo];
+        let proxy = Proxy::start(setup.source.port()).await;
+        proxy.delay(Duration::from_millis(50));
+        let url = proxy.url(&setup.source);
+        let args = ["capture", "--source", &url, "--repo", &setup.repo];
         let args: Vec<&str> = args
             .into_iter()
             .chain(["--seal-interval-ms", "200"])

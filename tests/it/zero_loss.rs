@@ -2,6 +2,6 @@
 
 mod crash;
 mod faults;
-mod harness;
+pub(crate) mod harness;
 mod order;
 mod store;

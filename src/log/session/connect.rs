@@ -7,30 +7,64 @@ use crate::log::commit_time::CommitClock;
 use crate::log::history::{self, Ours, StreamStart, Verdict};
 use crate::log::run::CaptureControl;
 use crate::position::{BinlogPosition, GtidSet};
-use crate::runtime::failpoint;
+use crate::runtime::{Clock, failpoint};
 use crate::source::{
-    Checksum, DumpFrom, DumpRefusal, Endpoint, EventStream, FIRST_OFFSET, ReplicaConnection,
-    ReplicaOptions, SourceHistory, SqlClient, SqlSession, current_end,
+    Checksum, ClockOffset, DumpFrom, DumpRefusal, Endpoint, EventStream, FIRST_OFFSET,
+    ReplicaConnection, ReplicaOptions, SourceHistory, SqlClient, SqlSession, current_end,
 };
+use std::time::Duration;
+
+/// Bound of the questions before a dump: a connection that is half open answers none.
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a source says before a dump.
+struct Answers {
+    source: SourceHistory,
+    offset: ClockOffset,
+    /// Our clock just before the end was read.
+    read_at_us: i64,
+    end: (BinlogPosition, GtidSet),
+}
+
+async fn ask(endpoint: &Endpoint, clock: &Clock) -> Result<Answers> {
+    let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
+    let source = SourceHistory::read(&mut client).await?;
+    let probe = clock.clone();
+    let offset = client.clock_offset(move || probe.now_us()).await?;
+    let read_at_us = clock.now_us();
+    let end = current_end(&mut client).await?;
+    client.close().await;
+    Ok(Answers {
+        source,
+        offset,
+        read_at_us,
+        end,
+    })
+}
 
 /// The field of the error that ends a connection to another server with the same history.
 const FAILED_OVER: &str = "failed_over_to";
 
 impl Capture {
     pub(super) async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection> {
-        let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-        let source = SourceHistory::read(&mut client).await?;
-        let clock = self.clock.clone();
-        let offset = client.clock_offset(move || clock.now_us()).await?;
+        let asking = Box::pin(ask(endpoint, &self.clock));
+        let Ok(answers) = tokio::time::timeout(ASK_TIMEOUT, asking).await else {
+            return Err(Error::unavailable("ask source for its history: no answer")
+                .field("endpoint", endpoint.address())
+                .field("seconds", ASK_TIMEOUT.as_secs()));
+        };
+        let Answers {
+            source,
+            offset,
+            read_at_us,
+            end: (position, gtids),
+        } = answers?;
         let commit_clock = |until: &BinlogPosition, lo_us| CommitClock {
             offset_us: offset.offset_us,
             offset_error_us: offset.bound_us,
             backlog_until: Some(until.clone()),
             lo_us,
         };
-        let read_at_us = self.clock.now_us();
-        let (position, gtids) = current_end(&mut client).await?;
-        client.close().await;
         let received = self.gtids_all()?;
         let stream_start = self.compare(endpoint, &received, &source).await?;
         self.identity = source.identity;
@@ -122,7 +156,7 @@ impl Capture {
                 .hint("SET GLOBAL binlog_checksum = CRC32 on the source"));
         }
         tracing::info!(source = %endpoint, position = %self.batch.position, ?from, "dump starts");
-        self.durability.require_all_durable()?;
+        self.durability.require_all_durable().await?;
         connection.start(from).await
     }
 

@@ -4,6 +4,7 @@
 //! created ([`Repository::commit`], [`Repository::commit_base`]); whoever acknowledges to a
 //! source does it after that.
 
+mod audit;
 mod contender;
 mod files;
 mod log;

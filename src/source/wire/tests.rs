@@ -123,6 +123,26 @@ async fn silence_and_closing_are_told_apart() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
+/// Capture gives a wait up whenever something else is due, a segment or an acknowledgement.
+#[tokio::test]
+async fn silence_counts_over_waits_that_are_given_up() {
+    let (mut wire, mut theirs) = pair(Duration::from_millis(60));
+    let mut ended = None;
+    for _ in 0..2_000 {
+        let wait = tokio::time::timeout(Duration::from_millis(5), wire.next()).await;
+        if let Ok(packet) = wait {
+            ended = Some(packet);
+            break;
+        }
+    }
+    let error = ended.expect("an end").expect_err("nothing was sent");
+    assert_eq!(error.get("silence_ms"), Some("60"));
+    // What is there already is no silence, however long nobody looked.
+    theirs.write_all(b"\x01\0\0\0a").await.expect("sent");
+    let packet = wire.next().await.expect("a packet");
+    assert_eq!(packet, b"a".as_slice());
+}
+
 #[tokio::test]
 async fn long_packets_are_sent_in_frames() {
     let (ours, mut theirs) = tokio::io::duplex(40 << 20);

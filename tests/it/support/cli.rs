@@ -125,6 +125,22 @@ pub(crate) fn spawn_logged(args: &[&str], log: &Path) -> Service {
     Service(child.expect("start tidelog"))
 }
 
+/// As [`spawn_logged`]; no file grows over a size, and writing on fails as on a full disk.
+pub(crate) fn spawn_limited(args: &[&str], kib: u64, log: &Path) -> Service {
+    let mut command = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" \"$@\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_tidelog")])
+        .args(args);
+    let log = std::fs::File::create(log).expect("create log");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn();
+    Service(child.expect("start tidelog"))
+}
+
 impl Service {
     /// Process id.
     pub(crate) fn pid(&self) -> u32 {

@@ -3,9 +3,13 @@
 
 pub(crate) mod cli;
 pub(crate) mod duckdb;
+pub(crate) mod fake_source;
 pub(crate) mod fingerprint;
+pub(crate) mod packets;
 pub(crate) mod proxy;
+pub(crate) mod recorded;
 pub(crate) mod s3;
+pub(crate) mod s3_proxy;
 pub(crate) mod server;
 pub(crate) mod setup;
 pub(crate) mod sql;
@@ -24,6 +28,17 @@ pub(crate) fn cache_dir() -> PathBuf {
             PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/tidelog")
         }
     }
+}
+
+/// Sends a signal to a process that a test started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let kill = std::process::Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status();
+    assert!(
+        kill.expect("run kill").success(),
+        "{name} was not delivered"
+    );
 }
 
 /// A program of the Python environment; a missing one fails the test.

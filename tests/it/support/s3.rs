@@ -82,12 +82,7 @@ impl S3Server {
 
     /// Sends it a signal: `-STOP` is a store that does not answer, `-CONT` its return.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let kill = Command::new("kill").args([name, &id]).status();
-        assert!(
-            kill.expect("run kill").success(),
-            "{name} was not delivered"
-        );
+        super::signal(self.child.id(), name);
     }
 
     /// Repository URL under a prefix of the bucket.

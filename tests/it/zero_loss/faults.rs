@@ -2,20 +2,12 @@
 
 use super::harness::{Journal, Scene, assert_nothing_lost};
 use crate::support::sql::exec;
-use crate::support::{cli, s3};
+use crate::support::{cli, s3, signal};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tidelog::position::Flavor;
 use tidelog::runtime::Deadline;
-
-fn signal(pid: u32, name: &str) {
-    let kill = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(
-        kill.expect("run kill").success(),
-        "{name} was not delivered"
-    );
-}
 
 fn status(scene: &Scene) -> serde_json::Value {
     let arguments = [
