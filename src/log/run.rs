@@ -242,10 +242,12 @@ impl Opening<'_> {
         }
         let repository_id = self.repository.header().repository_id;
         let replica = replica_identity(repository_id, self.options.server_id);
+        // A frozen process may hold the stream of that identity: looks need none of it.
+        let visitor = visitor_identity(repository_id, self.options.server_id);
         let writer = WriterOptions {
             repository: self.repository,
             endpoint: self.endpoint,
-            replica: &ReplicaOptions::new(replica.0, replica.1),
+            replica: &ReplicaOptions::new(visitor.0, visitor.1),
             capture: self.options,
             clock: self.clock,
         };

@@ -5,7 +5,7 @@ use crate::binlog::Assembler;
 use crate::error::{Error, Result};
 use crate::log::commit_time::CommitClock;
 use crate::log::history::{self, Ours, StreamStart, Verdict};
-use crate::log::run::CaptureControl;
+use crate::log::run::{CaptureControl, visitor_identity};
 use crate::position::{BinlogPosition, GtidSet};
 use crate::runtime::{Clock, failpoint};
 use crate::source::{
@@ -93,7 +93,6 @@ impl Capture {
         received: &GtidSet,
         source: &SourceHistory,
     ) -> Result<StreamStart> {
-        let (server_id, uuid) = self.replica;
         let ours = Ours {
             identity: &self.identity,
             gtids: received,
@@ -101,6 +100,7 @@ impl Capture {
             format_description: &self.format_description,
             last_event: self.last_event.get(),
         };
+        let (server_id, uuid) = visitor_identity(self.replica.1, self.options.server_id);
         let replica = ReplicaOptions::new(server_id, uuid);
         match history::examine(endpoint, &replica, &ours, source).await? {
             Verdict::Continues => Ok(StreamStart::new(&ours, source)),
