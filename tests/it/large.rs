@@ -165,7 +165,8 @@ async fn a_transaction_larger_than_memory_survives_cuts_and_a_kill() {
         let spool = tempfile::tempdir().expect("a folder");
         let proxy = Proxy::start(setup.source.port()).await;
         proxy.cut_dumps([6 * MIB, 18 * MIB]);
-        let url = proxy.url(&setup.source);
+        // In the clear: the proxy must see which connection brings the dump.
+        let url = format!("{}/?ssl-mode=disabled", proxy.url(&setup.source));
         let spool = spool.path().display().to_string();
         let repo = &setup.repo;
         let mut args = vec!["capture", "--once", "--source", &url, "--repo", repo];

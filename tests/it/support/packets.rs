@@ -74,14 +74,12 @@ pub(crate) fn error_packet(sequence: u8, code: u16, text: &str) -> Vec<u8> {
     packet(sequence, &payload)
 }
 
-/// Whether a command asks for the stream that capture follows, not only for the head of a file.
+/// Whether a command asks for the stream that capture follows. Looks at single events of the binlog
+/// come under the last of the sixteen server ids of a repository.
 pub(crate) fn is_main_dump(command: &[u8]) -> bool {
     match command.first() {
         Some(&COM_BINLOG_DUMP_GTID) => true,
-        Some(&COM_BINLOG_DUMP) => {
-            command.get(1..5) != Some(&[4, 0, 0, 0])
-                || command.get(11..).is_none_or(<[u8]>::is_empty)
-        }
+        Some(&COM_BINLOG_DUMP) => command.get(7).is_some_and(|id| id & 0xf != 0xf),
         _ => false,
     }
 }

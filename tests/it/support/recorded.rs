@@ -93,7 +93,8 @@ async fn record(flavor: Flavor) -> Recorded {
         stream: Vec::new(),
         file: file[start as usize..].to_vec(),
     };
-    // Whole, then cut behind the first and behind the second transaction: what is asked then.
+    // Whole, then cut before the first, behind it and behind the second transaction: what is asked
+    // then.
     let mut recording = Recording::default();
     let mut cuts = vec![None];
     while let Some(cut) = cuts.pop() {
@@ -104,9 +105,9 @@ async fn record(flavor: Flavor) -> Recorded {
         recording = recorder.stop();
         if cut.is_none() {
             recorded.stream = recording.main_dump().to_vec();
-            let ends = parts(&recorded.stream).1;
+            let (prelude, ends) = parts(&recorded.stream);
             assert_eq!(ends.len(), 3, "{flavor}: three transactions");
-            cuts.extend(ends[..2].iter().map(|end| Some(*end)));
+            cuts.extend([prelude, ends[0], ends[1]].map(Some));
         }
     }
     recorded.recording = Arc::new(recording);

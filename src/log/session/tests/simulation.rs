@@ -430,7 +430,7 @@ fn simulate(seed: u64, too_early: bool) -> Outcome {
         .start_paused(true)
         .build();
     let limit = Duration::from_secs(3_600);
-    let outcome = async { tokio::time::timeout(limit, run(seed, too_early)).await };
+    let outcome = async { tokio::time::timeout(limit, Box::pin(run(seed, too_early))).await };
     let outcome = runtime.expect("a runtime").block_on(outcome);
     let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed}: nothing moves any more"));
     outcome.unwrap_or_else(|error: Error| panic!("seed {seed}: {}", error.report()))
