@@ -27,6 +27,8 @@ test: setup
 soak: setup
 	TIDELOG_TEST_SEEDS=$${SOAK_SEEDS:-60} cargo test --test it random_histories -- --nocapture
 	TIDELOG_TEST_SECONDS=$${SOAK_SECONDS:-180} cargo test --test it end_to_end -- --nocapture
+	TIDELOG_TEST_KILLS=$${SOAK_KILLS:-500} cargo test --test it killed_at_random -- --nocapture
+	TIDELOG_TEST_SEEDS=1000 cargo test --lib simulation -- --nocapture
 	TIDELOG_TEST_LARGE=1 cargo test --test it large:: -- --nocapture --test-threads=1
 
 bench: setup

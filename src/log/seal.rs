@@ -6,7 +6,7 @@
 //! ten thousand small files and not ten thousand tasks.
 
 use super::batch::{Batch, TableRows};
-use super::spill::{Origin, StatementRuns};
+use super::spill::{StatementRuns, image_of};
 use crate::error::{Error, Result};
 use crate::manifest::{FileOrder, FileRole};
 use crate::position::Seq;
@@ -204,20 +204,8 @@ fn table_file(
     let mut writer = PartWriter::new(table, zstd_level, range.len())?;
     let mut keys: Option<(&[u8], &[u8])> = None;
     for (row, key) in table.index.iter().skip(range.start).take(range.len()) {
-        let lost = || {
-            Error::internal("find row image in batch").field("table", &table.plan.version().name)
-        };
-        let event = batch.events.get(row.event as usize).ok_or_else(lost)?;
-        let (start, end) = (row.offset as usize, (row.offset + row.length) as usize);
-        let image = event.images.get(start..end).ok_or_else(lost)?;
-        let origin = Origin {
-            transaction: event.transaction,
-            row: row.row,
-            event: event.ordinal,
-            flags: event.flags,
-            op: row.op,
-            absent: event.absent,
-        };
+        let found = image_of(row, &batch.events);
+        let (image, origin) = found.map_err(|e| e.field("table", &table.plan.version().name))?;
         writer.push(batch, image, &origin)?;
         keys = Some((keys.map_or(key, |(first, _)| first), key));
     }

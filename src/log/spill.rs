@@ -15,7 +15,7 @@ pub(super) use merge::Merge;
 pub(super) use statements::StatementRuns;
 
 use super::batch::EventRef;
-use super::index::TableIndex;
+use super::index::{RowRef, TableIndex};
 use crate::change::Op;
 use crate::error::{Error, Result, Wrap};
 use crate::runtime::{temporary_file, temporary_full};
@@ -60,6 +60,26 @@ pub(super) struct Origin {
     pub(super) op: Op,
     /// Whether cells are absent from it.
     pub(super) absent: bool,
+}
+
+/// The image that an index row stands for, and where it comes from.
+///
+/// # Errors
+/// `Internal` when the batch has no such image.
+pub(super) fn image_of<'a>(row: &RowRef, events: &'a [EventRef]) -> Result<(&'a [u8], Origin)> {
+    let lost = || Error::internal("find row image in batch");
+    let event = events.get(row.event as usize).ok_or_else(lost)?;
+    let (start, end) = (row.offset as usize, (row.offset + row.length) as usize);
+    let image = event.images.get(start..end).ok_or_else(lost)?;
+    let origin = Origin {
+        transaction: event.transaction,
+        row: row.row,
+        event: event.ordinal,
+        flags: event.flags,
+        op: row.op,
+        absent: event.absent,
+    };
+    Ok((image, origin))
 }
 
 /// What stands before the key and the image of a row.
@@ -185,18 +205,7 @@ impl SpillWriter<'_> {
     ) -> Result<Option<Spilled>> {
         let (at, rows) = (self.at, range.len() as u64);
         for (row, key) in index.iter().skip(range.start).take(range.len()) {
-            let lost = || Error::internal("find row image in batch");
-            let event = events.get(row.event as usize).ok_or_else(lost)?;
-            let (start, end) = (row.offset as usize, (row.offset + row.length) as usize);
-            let image = event.images.get(start..end).ok_or_else(lost)?;
-            let origin = Origin {
-                transaction: event.transaction,
-                row: row.row,
-                event: event.ordinal,
-                flags: event.flags,
-                op: row.op,
-                absent: event.absent,
-            };
+            let (image, origin) = image_of(row, events)?;
             self.put(&head_bytes(key.len(), image.len(), &origin))?;
             self.put(key)?;
             self.put(image)?;

@@ -7,3 +7,18 @@ mod network;
 mod process;
 mod source;
 mod store;
+
+use std::time::Duration;
+use tidelog::runtime::Deadline;
+
+/// Waits for something to become so.
+async fn until(is_so: impl Fn() -> bool, what: &str) {
+    let deadline = Deadline::after(Duration::from_secs(90));
+    while !is_so() {
+        assert!(
+            !deadline.has_passed(),
+            "not so after a minute and a half: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,5 +1,6 @@
 //! A bad network between capture and a real source whose commits wait for it.
 
+use super::until;
 use crate::end_to_end::seed;
 use crate::support::proxy::Proxy;
 use crate::zero_loss::harness::{Journal, Scene, assert_nothing_lost};
@@ -80,15 +81,4 @@ async fn bad_network(flavor: Flavor) {
     capture.terminate();
     // Fails on a row that is there twice.
     assert_nothing_lost(&told, &scene.captured(), &format!("{flavor}, seed {seed}"));
-}
-
-async fn until(is_so: impl Fn() -> bool, what: &str) {
-    let deadline = Deadline::after(Duration::from_secs(90));
-    while !is_so() {
-        assert!(
-            !deadline.has_passed(),
-            "not so after a minute and a half: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -1,6 +1,7 @@
 //! Processes that stand still or come twice, and disks without room.
 
 use super::cuts::uncut;
+use super::until;
 use crate::support::fake_source::{FakeSource, Played};
 use crate::support::recorded::{self, content};
 use crate::support::{cli, signal};
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 use tidelog::manifest::{EpochClaim, Repository};
 use tidelog::position::{Flavor, Seq};
-use tidelog::runtime::{Clock, Deadline};
+use tidelog::runtime::Clock;
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD};
 use tidelog::storage::{Store, StoreOptions};
 
@@ -144,17 +145,6 @@ impl Drop for Tight {
 
 fn log_says(log: &Path, word: &str) -> bool {
     std::fs::read_to_string(log).is_ok_and(|said| said.contains(word))
-}
-
-async fn until(is_so: impl Fn() -> bool, what: &str) {
-    let deadline = Deadline::after(Duration::from_secs(90));
-    while !is_so() {
-        assert!(
-            !deadline.has_passed(),
-            "not so after a minute and a half: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

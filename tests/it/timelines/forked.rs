@@ -60,7 +60,7 @@ async fn fault_22_a_fork_ends_the_writer_of_the_timeline_it_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fault_6_a_fork_that_is_killed_is_absent_or_whole() {
+async fn fault_06_a_fork_that_is_killed_is_absent_or_whole() {
     for flavor in FLAVORS {
         let (setup, mut conn) = Setup::based(flavor, &TABLE).await;
         let url = setup.source.account_url();

@@ -35,7 +35,7 @@ fn put_back(server: &mut TestServer, copy: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fault_2_a_source_put_back_from_a_copy_of_its_disk_is_seen() {
+async fn fault_02_a_source_put_back_from_a_copy_of_its_disk_is_seen() {
     for flavor in FLAVORS {
         let (mut setup, mut conn) = Setup::based(flavor, &TABLE).await;
         insert(&mut conn, 0..4).await;

@@ -17,12 +17,18 @@ const SEALS: [&str; 2] = ["--seal-interval-ms", "300"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_nothing_acknowledged_is_lost_on_mysql() {
-    random_kills(Scene::new(Flavor::MySql).await, 6).await;
+    random_kills(Scene::new(Flavor::MySql).await, kills()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_nothing_acknowledged_is_lost_on_mariadb() {
-    random_kills(Scene::new(Flavor::MariaDb).await, 6).await;
+    random_kills(Scene::new(Flavor::MariaDb).await, kills()).await;
+}
+
+/// `TIDELOG_TEST_KILLS`, or a few.
+fn kills() -> u64 {
+    let number = std::env::var("TIDELOG_TEST_KILLS").ok();
+    number.and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
 #[tokio::test(flavor = "multi_thread")]
