@@ -160,11 +160,15 @@ fn beyond_four_gib(recorded: &Recorded) -> (Vec<u8>, Vec<Bytes>, u64) {
             // Heartbeats tell of the file as it was.
             27 | 41 => continue,
             4 if event[..4] == [0; 4] => event[19..27].copy_from_slice(&start.to_le_bytes()),
-            _ if event[13..17] != [0; 4] => {
+            // What the dump thread made is not in the file.
+            _ if event[17] & 0x20 != 0 || (kind == 15 && event[13..17] == [0; 4]) => {}
+            _ => {
                 at += length as u64;
-                event[13..17].copy_from_slice(&(at as u32).to_le_bytes());
+                // MariaDB 11.8 leaves positions out within a transaction.
+                if event[13..17] != [0; 4] {
+                    event[13..17].copy_from_slice(&(at as u32).to_le_bytes());
+                }
             }
-            _ => {}
         }
         let sum = crc32fast::hash(&event[..length - 4]);
         event[length - 4..].copy_from_slice(&sum.to_le_bytes());
