@@ -99,8 +99,15 @@ async fn one_event_is_read_where_it_stands() {
             }
         };
         let all = events(&bytes);
-        // The head of the file apart, which a dump from inside of it does not send.
-        for (start, length) in all.iter().skip(3).step_by(5) {
+        // The head of the file apart, which a dump from inside of it does not send, and the events
+        // that MariaDB 11.8 gives no position (never the first or the last of a transaction).
+        let says_where = |(start, _): &&(u64, usize)| {
+            let at = *start as usize;
+            bytes[at + 13..at + 17] != [0; 4]
+        };
+        let placed: Vec<_> = all.iter().skip(3).filter(says_where).collect();
+        assert!(placed.len() > 10, "{flavor}: {placed:?}");
+        for (start, length) in placed.into_iter().step_by(3) {
             let event = bytes[*start as usize..*start as usize + length].to_vec();
             assert_eq!(
                 at(*start).await,
