@@ -14,6 +14,9 @@ pub(crate) struct Query {
     pub(crate) text: Range<usize>,
 }
 
+const MICROSECONDS_MYSQL: u8 = 13;
+const MICROSECONDS_MARIADB: u8 = 128;
+
 /// Parses `event` whose body is `event[body]`; `post_header` is the length the format
 /// description says.
 pub(crate) fn parse(event: &[u8], body: Range<usize>, post_header: usize) -> Option<Query> {
@@ -136,6 +139,19 @@ pub(crate) fn status_vars(bytes: &[u8]) -> StatusVars<'_> {
     vars
 }
 
+/// Where among the status variables the microseconds of the statement stand: three bytes.
+pub(crate) fn microseconds_at(bytes: &[u8]) -> Option<usize> {
+    let mut cursor = Cursor::new(bytes);
+    loop {
+        let at = cursor.at();
+        let code = *bytes.get(at)?;
+        status_var(&mut cursor, &mut StatusVars::default())?;
+        if matches!(code, MICROSECONDS_MYSQL | MICROSECONDS_MARIADB) {
+            return Some(at + 1);
+        }
+    }
+}
+
 fn status_var<'a>(cursor: &mut Cursor<'a>, vars: &mut StatusVars<'a>) -> Option<()> {
     match cursor.u8()? {
         1 => vars.sql_mode = Some(cursor.u64()?),
@@ -144,7 +160,7 @@ fn status_var<'a>(cursor: &mut Cursor<'a>, vars: &mut StatusVars<'a>) -> Option<
             vars.charset = Some(cursor.u16()?);
             vars.collations = Some((cursor.u16()?, cursor.u16()?));
         }
-        13 | 128 => vars.microseconds = cursor.uint(3)? as u32,
+        MICROSECONDS_MYSQL | MICROSECONDS_MARIADB => vars.microseconds = cursor.uint(3)? as u32,
         0 | 10 => drop(cursor.take(4)?),
         2 => {
             cursor.short_bytes()?;

@@ -48,12 +48,28 @@ impl ImageLayout {
         row: &'a [u8],
         cells: &mut Vec<Option<Range<u32>>>,
     ) -> Result<Row<'a>> {
-        let length = self.split(row, cells)?;
+        cells.clear();
+        self.split_row_onto(row, cells)
+    }
+
+    /// As [`split_row`](Self::split_row), behind what is in `cells`.
+    ///
+    /// # Errors
+    /// As [`split_row`](Self::split_row).
+    pub fn split_row_onto<'a>(
+        &self,
+        row: &'a [u8],
+        cells: &mut Vec<Option<Range<u32>>>,
+    ) -> Result<Row<'a>> {
+        let first = cells.len();
+        let length = self.split_onto(row, cells)?;
         let (image, absent) = row.split_at_checked(length).unwrap_or((row, &[]));
         let row = Row { image, absent };
         if !absent.is_empty() {
             let marked = (0..absent.len() * 8).filter(|index| is_set(absent, *index));
-            let are_null = marked.clone().all(|i| matches!(cells.get(i), Some(None)));
+            let are_null = marked
+                .clone()
+                .all(|i| matches!(cells.get(first + i), Some(None)));
             if absent.len() != self.bitmap_bytes() || !are_null || marked.count() == 0 {
                 return Err(Error::corrupt("split row: bytes are left over")
                     .field("bytes", image.len() + absent.len())

@@ -25,6 +25,7 @@ pub enum CellSize {
 impl CellSize {
     /// Length of the cell that starts at `at`, its prefix included; `None` where the prefix is cut.
     #[must_use]
+    #[inline]
     pub fn length_at(self, bytes: &[u8], at: usize) -> Option<usize> {
         match self {
             CellSize::Fixed(size) => Some(size as usize),
@@ -165,6 +166,15 @@ impl ImageLayout {
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the image does not end within `bytes`.
     pub fn split(&self, bytes: &[u8], cells: &mut Vec<Option<Range<u32>>>) -> Result<usize> {
         cells.clear();
+        self.split_onto(bytes, cells)
+    }
+
+    /// As [`split`](Self::split), behind what is in `cells`.
+    pub(super) fn split_onto(
+        &self,
+        bytes: &[u8],
+        cells: &mut Vec<Option<Range<u32>>>,
+    ) -> Result<usize> {
         cells.reserve(self.sizes.len());
         self.walk(bytes, |cell| cells.push(cell))
     }
@@ -185,20 +195,19 @@ impl ImageLayout {
             .get(..self.bitmap_bytes)
             .ok_or_else(|| cut(0, bytes.len()))?;
         let mut at = self.bitmap_bytes;
-        for (index, size) in self.sizes.iter().enumerate() {
-            let byte = bitmap.get(index / 8).copied().unwrap_or(0);
-            if byte >> (index % 8) & 1 == 1 {
-                cell(None);
-                continue;
+        for (eight, (byte, sizes)) in bitmap.iter().zip(self.sizes.chunks(8)).enumerate() {
+            for (bit, size) in sizes.iter().enumerate() {
+                if byte >> bit & 1 == 1 {
+                    cell(None);
+                    continue;
+                }
+                let end = size.length_at(bytes, at).map(|length| at + length);
+                let Some(end) = end.filter(|end| *end <= bytes.len()) else {
+                    return Err(cut(8 * eight + bit, bytes.len()));
+                };
+                cell(Some(at as u32..end as u32));
+                at = end;
             }
-            let length = size.length_at(bytes, at);
-            let length = length.ok_or_else(|| cut(index, bytes.len()))?;
-            let end = at + length;
-            if end > bytes.len() {
-                return Err(cut(index, bytes.len()));
-            }
-            cell(Some(at as u32..end as u32));
-            at = end;
         }
         Ok(at)
     }
@@ -207,13 +216,17 @@ impl ImageLayout {
 /// Whole length of a length-prefixed cell at `at`, its prefix included.
 #[inline]
 fn prefixed_length(bytes: &[u8], at: usize, prefix: u8) -> Option<usize> {
-    let prefix = usize::from(prefix);
-    let head = bytes.get(at..at.checked_add(prefix)?)?;
-    let mut length = 0usize;
-    for (index, byte) in head.iter().enumerate() {
-        length |= usize::from(*byte) << (8 * index);
-    }
-    Some(prefix + length)
+    let head = bytes.get(at..)?;
+    let length = match prefix {
+        1 => u32::from(*head.first()?),
+        2 => u32::from(u16::from_le_bytes(*head.first_chunk()?)),
+        3 => {
+            let [a, b, c] = *head.first_chunk()?;
+            u32::from_le_bytes([a, b, c, 0])
+        }
+        _ => u32::from_le_bytes(*head.first_chunk()?),
+    };
+    Some(usize::from(prefix) + length as usize)
 }
 
 #[cold]

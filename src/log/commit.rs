@@ -8,9 +8,9 @@ use super::batch::Batch;
 use super::seal::{self, Encoded, EncodedObject, SpilledTables};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, FileEntry, FileOrder, FileRole,
-    LastEvent, ObjectRef, OpenXa, Pending, Repository, SegmentManifest, Sha256, StoredManifest,
-    TailPlace, Unprotected,
+    ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, EVENT_SKELETONS, FileEntry,
+    FileOrder, FileRole, LastEvent, ObjectRef, OpenXa, Pending, Repository, SegmentManifest,
+    Sha256, StoredManifest, TailPlace, Unprotected,
 };
 use crate::position::{BinlogPosition, GtidSet, Seq};
 use crate::runtime::{Clock, Compute, failpoint, ids::new_uuid};
@@ -118,6 +118,7 @@ impl Committer {
             batch,
             objects,
             spilled,
+            has_skeletons,
         } = seal::encode(
             batch,
             format_description.clone(),
@@ -141,13 +142,16 @@ impl Committer {
             .await?;
         let names_catalog = catalog.is_some();
         let manifest = self.manifest(&batch, pending, files, catalog, source, covered_through_us);
-        let manifest = SegmentManifest {
+        let mut manifest = SegmentManifest {
             format_description: format_description.to_vec(),
             unprotected,
             last_event,
             tail: tail.or(self.head.tail),
             ..manifest?
         };
+        if has_skeletons {
+            manifest.requires.push(EVENT_SKELETONS.to_owned());
+        }
         failpoint::place("manifest.before_put");
         let stored = match self.create(Arc::new(manifest)).await? {
             CommitOutcome::Committed(stored) => {

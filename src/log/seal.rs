@@ -12,7 +12,7 @@ use crate::manifest::{FileOrder, FileRole};
 use crate::position::Seq;
 use crate::runtime::Compute;
 use crate::schema::TableId;
-use crate::segment::{StatementsWriter, TransactionsWriter};
+use crate::segment::{BLOCK_ROWS, StatementsWriter, TransactionsWriter};
 use crate::storage::SegmentFile;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
@@ -26,6 +26,8 @@ pub(crate) use spilled::SpilledTables;
 
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
+/// Images are decoded together up to this many bytes.
+const BLOCK_BYTES: usize = 256 << 10;
 /// Tables share a task up to this many bytes of images.
 const TASK_BYTES: usize = 4 << 20;
 /// Tables share a task up to this many.
@@ -82,6 +84,8 @@ pub(crate) struct Encoded {
     pub(crate) objects: Vec<EncodedObject>,
     /// The tables of a batch that does not fit into memory: more objects, one after the other.
     pub(crate) spilled: Option<SpilledTables>,
+    /// Whether events are in it as skeletons, which a reader must know.
+    pub(crate) has_skeletons: bool,
 }
 
 /// Encodes a batch. `format_description` heads `raw.binlog`.
@@ -97,8 +101,9 @@ pub(crate) async fn encode(
                 batch.spill()?;
                 let tables = std::mem::take(&mut batch.tables);
                 let batch = Arc::new(batch);
-                let files = log_files(&batch, &format_description)?;
+                let (files, has_skeletons) = log_files(&batch, &format_description)?;
                 Ok(Encoded {
+                    has_skeletons,
                     objects: files.into_iter().map(alone).collect(),
                     spilled: Some(SpilledTables::new(Arc::clone(&batch), tables, zstd_level)),
                     batch,
@@ -118,13 +123,14 @@ pub(crate) async fn encode(
         tasks.push(async move { group_files(batch, group, zstd_level, &compute).await });
     }
     let (log, tables) = futures::try_join!(log, futures::future::try_join_all(tasks))?;
-    let mut files = log;
+    let (mut files, has_skeletons) = log;
     let touched = tables.iter().flatten().filter(|f| f.part == 0).count();
     files.extend(tables.into_iter().flatten());
     Ok(Encoded {
         batch,
         objects: pack(files, touched),
         spilled: None,
+        has_skeletons,
     })
 }
 
@@ -203,12 +209,22 @@ fn table_file(
 ) -> Result<EncodedFile> {
     let mut writer = PartWriter::new(table, zstd_level, range.len())?;
     let mut keys: Option<(&[u8], &[u8])> = None;
+    let (mut images, mut origins, mut bytes) = (Vec::new(), Vec::new(), 0);
     for (row, key) in table.index.iter().skip(range.start).take(range.len()) {
         let found = image_of(row, &batch.events);
         let (image, origin) = found.map_err(|e| e.field("table", &table.plan.version().name))?;
-        writer.push(batch, image, &origin)?;
+        images.push(image);
+        origins.push(origin);
+        bytes += image.len();
+        if images.len() >= BLOCK_ROWS || bytes >= BLOCK_BYTES {
+            writer.push(batch, &images, &origins)?;
+            images.clear();
+            origins.clear();
+            bytes = 0;
+        }
         keys = Some((keys.map_or(key, |(first, _)| first), key));
     }
+    writer.push(batch, &images, &origins)?;
     writer.finish(
         table,
         part,
@@ -216,8 +232,8 @@ fn table_file(
     )
 }
 
-/// The files that are not of a table.
-fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile>> {
+/// The files that are not of a table, and whether events are in them as skeletons.
+fn log_files(batch: &Batch, format_description: &[u8]) -> Result<(Vec<EncodedFile>, bool)> {
     let seqs = (batch.seq_first, batch.seq_next().prev());
     let file = |role, bytes: Bytes, rows, order| EncodedFile {
         role,
@@ -234,13 +250,9 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
     for row in &batch.transactions {
         transactions.push(row)?;
     }
-    let rows = transactions.rows();
-    let mut files = vec![file(
-        FileRole::Transactions,
-        transactions.finish()?,
-        rows,
-        FileOrder::Seq,
-    )];
+    let (rows, has_skeletons) = (transactions.rows(), transactions.has_skeletons());
+    let bytes = transactions.finish()?;
+    let mut files = vec![file(FileRole::Transactions, bytes, rows, FileOrder::Seq)];
     if !batch.statements.is_empty() || !batch.statements_spilled.is_empty() {
         let mut statements = StatementsWriter::new();
         for stretch in &batch.statements_spilled {
@@ -275,7 +287,7 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
             FileOrder::None,
         ));
     }
-    Ok(files)
+    Ok((files, has_skeletons))
 }
 
 /// When a segment touches many tables, small files become members of packs.

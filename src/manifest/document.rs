@@ -26,8 +26,11 @@ pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 /// Rows may lack cells, and rows without a key may be told apart by some of their columns.
 pub const ABSENT_CELLS: &str = "absent-cells";
 
+/// Events of transactions.parquet may be stored as skeletons and values.
+pub const EVENT_SKELETONS: &str = "event-skeletons";
+
 /// Abilities a reader must have for some object that this version knows.
-const KNOWN_REQUIRES: [&str; 1] = [ABSENT_CELLS];
+const KNOWN_REQUIRES: [&str; 2] = [ABSENT_CELLS, EVENT_SKELETONS];
 
 const TAIL: &str = ",\"crc32\":\"";
 const TAIL_BYTES: usize = 20;

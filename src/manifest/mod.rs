@@ -19,7 +19,7 @@ mod tail;
 pub use base::{BaseManifest, BaseOrigin, BaseTable, SequenceState};
 pub use catalogue::{Catalogue, ComputedColumns, Pending};
 pub use digest::{Crc32, Sha256};
-pub use document::{ABSENT_CELLS, DOCUMENT_BYTES_MAX, Document, FORMAT};
+pub use document::{ABSENT_CELLS, DOCUMENT_BYTES_MAX, Document, EVENT_SKELETONS, FORMAT};
 pub use repo::{Fork, RepoHeader, Timeline, WriterEpoch};
 pub use repository::{
     CommitOutcome, Contender, EpochClaim, ManifestReader, PutFile, Repository, StoredManifest,

@@ -1,12 +1,13 @@
 //! Arrow columns: typed builders to append values to, typed arrays to read them from.
 
-use super::cell::{Scratch, Value};
+use super::cell::{CellCodec, Integers, Scratch, Value};
+use super::decode::BLOCK_ROWS;
 use super::plan::vector_element;
 use crate::schema::StoredType;
 use arrow_array::builder::{
     BinaryBuilder, Date32Builder, Decimal128Builder, FixedSizeListBuilder, Float32Builder,
-    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, PrimitiveBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -14,11 +15,12 @@ use arrow_array::types::{
     Int64Type, TimestampMicrosecondType,
 };
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, FixedSizeListArray, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, Date32Array, Decimal128Array,
+    FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::DataType;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes of variable length that one Arrow array can hold (its offsets are 32-bit).
@@ -126,6 +128,55 @@ impl ColumnBuilder {
         true
     }
 
+    /// Appends the cells of one column, and tells of those that it does not hold exactly.
+    pub(super) fn append_cells(
+        &mut self,
+        codec: &CellCodec,
+        cells: &Cells<'_>,
+        (scratch, integers): (&mut Scratch, &mut Integers),
+        mut inexact: impl FnMut(usize, Range<u32>),
+    ) {
+        if !codec.integers(cells.iter().map(|(cell, _)| cell), integers) {
+            return self.append_each(codec, cells, scratch, inexact);
+        }
+        match self {
+            ColumnBuilder::Int8(b) => append_integers(b, integers, |v| v as i8),
+            ColumnBuilder::Int16(b) => append_integers(b, integers, |v| v as i16),
+            ColumnBuilder::Int32(b) => append_integers(b, integers, |v| v as i32),
+            ColumnBuilder::Int64(b) => append_integers(b, integers, |v| v),
+            ColumnBuilder::Date(b) => append_integers(b, integers, |v| v as i32),
+            ColumnBuilder::Timestamp(b) => append_integers(b, integers, |v| v),
+            _ => return self.append_each(codec, cells, scratch, inexact),
+        }
+        if integers.has_none() {
+            for (row, (cell, range)) in cells.iter().enumerate() {
+                if cell.is_some() && integers.is_none(row) {
+                    inexact(row, range);
+                }
+            }
+        }
+    }
+
+    fn append_each(
+        &mut self,
+        codec: &CellCodec,
+        cells: &Cells<'_>,
+        scratch: &mut Scratch,
+        mut inexact: impl FnMut(usize, Range<u32>),
+    ) {
+        for (row, (cell, range)) in cells.iter().enumerate() {
+            let Some(cell) = cell else {
+                self.append_null();
+                continue;
+            };
+            let decoded = codec.decode(cell, scratch);
+            let appended = self.append(decoded.value);
+            if !(decoded.exact && appended) {
+                inexact(row, range);
+            }
+        }
+    }
+
     /// Appends NULL.
     #[inline]
     pub(super) fn append_null(&mut self) {
@@ -163,6 +214,55 @@ impl ColumnBuilder {
             ColumnBuilder::Text(b) => Arc::new(b.finish()),
             ColumnBuilder::Bytes(b) => Arc::new(b.finish()),
             ColumnBuilder::Vector(b, _) => Arc::new(b.finish()),
+        }
+    }
+}
+
+/// The cells of one column in a block of row images.
+#[derive(Debug)]
+pub(super) struct Cells<'a> {
+    /// The images.
+    pub(super) images: &'a [&'a [u8]],
+    /// Where the cell stands in the first image; `stride` further on, in the next one.
+    pub(super) ranges: &'a [Option<Range<u32>>],
+    /// Columns.
+    pub(super) stride: usize,
+}
+
+impl<'a> Cells<'a> {
+    /// Each cell, `None` for NULL, and where it stands in its image.
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = (Option<&'a [u8]>, Range<u32>)> {
+        let ranges = self.ranges.iter().step_by(self.stride.max(1));
+        self.images
+            .iter()
+            .zip(ranges)
+            .map(|(image, range)| match range {
+                None => (None, 0..0),
+                Some(range) => {
+                    let cell = image.get(range.start as usize..range.end as usize);
+                    (Some(cell.unwrap_or_default()), range.clone())
+                }
+            })
+    }
+}
+
+/// Appends whole numbers as the type of the builder.
+#[inline]
+fn append_integers<T: ArrowPrimitiveType>(
+    builder: &mut PrimitiveBuilder<T>,
+    integers: &Integers,
+    narrow: impl Fn(i64) -> T::Native,
+) {
+    let mut narrowed = [T::Native::default(); BLOCK_ROWS];
+    for (values, valid) in integers.chunks(BLOCK_ROWS) {
+        for (to, from) in narrowed.iter_mut().zip(values) {
+            *to = narrow(*from);
+        }
+        let narrowed = narrowed.get(..values.len()).unwrap_or_default();
+        match integers.has_none() {
+            false => builder.append_slice(narrowed),
+            true => builder.append_values(narrowed, valid),
         }
     }
 }
@@ -216,6 +316,18 @@ impl<'a> ColumnValues<'a> {
             }
             _ => return None,
         })
+    }
+
+    /// Bytes of a value in Parquet, for columns of whole numbers; `None` for all others.
+    pub(super) fn integer_bytes(&self) -> Option<usize> {
+        match self {
+            ColumnValues::Int8(_)
+            | ColumnValues::Int16(_)
+            | ColumnValues::Int32(_)
+            | ColumnValues::Date(_) => Some(4),
+            ColumnValues::Int64(_) | ColumnValues::Timestamp(_) => Some(8),
+            _ => None,
+        }
     }
 
     fn array(&self) -> &'a dyn Array {

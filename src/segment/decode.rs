@@ -1,10 +1,12 @@
 //! Row images -> Arrow record batches.
 //!
-//! Every cell is decoded straight into its column's builder. A cell that is not exact goes to
-//! `__raw`, too; so does a null bitmap with unusual filler bits.
+//! Images come in blocks that fit the cache, and a block is decoded column by column: what a column
+//! is, is decided once a block, not once a cell. A cell that is not exact goes to `__raw`, too; so
+//! does a null bitmap with unusual filler bits.
 
-use super::column::{ColumnBuilder, has_room};
-use super::raw_cells::{ABSENT, BITMAP, RawCells};
+use super::cell::Integers;
+use super::column::{Cells, ColumnBuilder, has_room};
+use super::raw_cells::{ABSENT, BITMAP, RawCell, RawCells};
 use super::{Scratch, TablePlan};
 use crate::change::{Op, filler_bits};
 use crate::error::{Error, Result, Wrap};
@@ -16,6 +18,9 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Row images that are best decoded together.
+pub const BLOCK_ROWS: usize = 128;
 
 /// What a change file says of one row image besides its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,7 @@ struct RowBuilder {
     cells: Vec<Option<Range<u32>>>,
     raw_cells: RawCells,
     scratch: Scratch,
+    integers: Integers,
     rows: usize,
     bytes: usize,
 }
@@ -59,13 +65,15 @@ impl RowBuilder {
             cells: Vec::with_capacity(plan.codecs().len()),
             raw_cells: RawCells::default(),
             scratch: Scratch::default(),
+            integers: Integers::default(),
             rows: 0,
             bytes: 0,
             plan,
         }
     }
 
-    fn append(&mut self, image: &[u8]) -> Result<()> {
+    /// Appends whole images, a block of them.
+    fn append(&mut self, images: &[&[u8]]) -> Result<()> {
         let version = self.plan.version();
         let context = |error: Error| {
             error
@@ -73,50 +81,71 @@ impl RowBuilder {
                 .field("version", version.version)
         };
         let layout = self.plan.layout();
-        let absent = layout
-            .split_row(image, &mut self.cells)
-            .map_err(context)?
-            .absent;
-        let length = image.len() - absent.len();
+        self.cells.clear();
+        self.raw_cells.clear();
+        for (row, image) in images.iter().enumerate() {
+            let parts = layout.split_row_onto(image, &mut self.cells);
+            let parts = parts.map_err(context)?;
+            if !parts.absent.is_empty() {
+                self.raw_cells.push(RawCell {
+                    row,
+                    field_id: ABSENT,
+                    range: parts.image.len() as u32..image.len() as u32,
+                });
+            }
+            self.bytes += image.len();
+        }
         let columns = version.columns.iter().zip(self.plan.codecs());
-        let cells = self.cells.iter().zip(&mut self.columns);
-        for ((column, codec), (cell, builder)) in columns.zip(cells) {
-            let Some(range) = cell else {
-                builder.append_null();
-                continue;
+        for (index, ((column, codec), builder)) in columns.zip(&mut self.columns).enumerate() {
+            let cells = Cells {
+                images,
+                ranges: self.cells.get(index..).unwrap_or_default(),
+                stride: version.columns.len(),
             };
-            let cell = image
-                .get(range.start as usize..range.end as usize)
-                .unwrap_or_default();
-            let decoded = codec.decode(cell, &mut self.scratch);
-            let appended = builder.append(decoded.value);
-            if !(decoded.exact && appended) {
-                self.raw_cells.push(column.field_id, range.clone());
+            let room = (&mut self.scratch, &mut self.integers);
+            builder.append_cells(codec, &cells, room, |row, range| {
+                self.raw_cells.push(RawCell {
+                    row,
+                    field_id: column.field_id,
+                    range,
+                });
+            });
+        }
+        self.append_raw(images)
+    }
+
+    /// What the typed columns do not hold.
+    fn append_raw(&mut self, images: &[&[u8]]) -> Result<()> {
+        let version = self.plan.version();
+        let bitmap = self.plan.layout().bitmap_bytes();
+        let filler = filler_mask(version.columns.len());
+        let expected = filler_bits(version.flavor, version.columns.len()).unwrap_or(0);
+        for (row, image) in images.iter().enumerate() {
+            let last = image.get(bitmap.wrapping_sub(1)).copied().unwrap_or(0);
+            if last & filler != expected {
+                self.raw_cells.push(RawCell {
+                    row,
+                    field_id: BITMAP,
+                    range: 0..bitmap as u32,
+                });
             }
         }
-        let bitmap = layout.bitmap_bytes();
-        let filler = filler_mask(version.columns.len());
-        let last = image.get(bitmap.wrapping_sub(1)).copied().unwrap_or(0);
-        let expected = filler_bits(version.flavor, version.columns.len()).unwrap_or(0);
-        if last & filler != expected {
-            self.raw_cells.push(BITMAP, 0..bitmap as u32);
+        self.rows += images.len();
+        if self.raw_cells.is_empty() {
+            self.raw.append_nulls(images.len());
+            return Ok(());
         }
-        if !absent.is_empty() {
-            self.raw_cells
-                .push(ABSENT, length as u32..image.len() as u32);
+        self.raw_cells.sort();
+        for (row, image) in images.iter().enumerate() {
+            let records = self.raw_cells.records(row, image);
+            let length = records.map_or(0, <[u8]>::len);
+            if !has_room(self.raw.values_slice().len(), length) {
+                return Err(Error::internal("decode row image: the batch is too large")
+                    .field("table", &version.name)
+                    .field("rows", self.rows));
+            }
+            self.raw.append_option(records);
         }
-        let records = self.raw_cells.take(image);
-        if !has_room(
-            self.raw.values_slice().len(),
-            records.map_or(0, <[u8]>::len),
-        ) {
-            return Err(Error::internal("decode row image: the batch is too large")
-                .field("table", &version.name)
-                .field("rows", self.rows));
-        }
-        self.raw.append_option(records);
-        self.rows += 1;
-        self.bytes += image.len();
         Ok(())
     }
 
@@ -170,17 +199,32 @@ impl ChangeBuilder {
     /// Appends one whole row image.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when `image` is not exactly one full image;
+    /// As [`append_block`](Self::append_block).
+    pub fn append(&mut self, image: &[u8], row: &ChangeRow) -> Result<()> {
+        self.append_block(&[image], std::slice::from_ref(row))
+    }
+
+    /// Appends whole row images, each with its row: [`BLOCK_ROWS`] of them at a time are fastest.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when an image is not exactly one full image;
     /// [`Internal`](crate::error::ErrorKind::Internal) when a batch of over 2 GiB would form.
     /// The builder must then be dropped.
-    pub fn append(&mut self, image: &[u8], row: &ChangeRow) -> Result<()> {
-        self.rows.append(image)?;
-        self.op.append_value(row.op.name());
-        self.seq.append_value(row.seq.0);
-        self.row.append_value(row.row);
-        self.event.append_value(row.event);
-        self.flags.append_value(row.flags as i16);
-        self.commit_time.append_value(row.commit_time_us);
+    pub fn append_block(&mut self, images: &[&[u8]], rows: &[ChangeRow]) -> Result<()> {
+        if images.len() != rows.len() {
+            return Err(Error::internal("append row images: not as many rows")
+                .field("images", images.len())
+                .field("rows", rows.len()));
+        }
+        self.rows.append(images)?;
+        for row in rows {
+            self.op.append_value(row.op.name());
+            self.seq.append_value(row.seq.0);
+            self.row.append_value(row.row);
+            self.event.append_value(row.event);
+            self.flags.append_value(row.flags as i16);
+            self.commit_time.append_value(row.commit_time_us);
+        }
         Ok(())
     }
 
@@ -241,7 +285,7 @@ impl BaseBuilder {
     /// # Errors
     /// As [`ChangeBuilder::append`].
     pub fn append(&mut self, image: &[u8], seq: Seq) -> Result<()> {
-        self.rows.append(image)?;
+        self.rows.append(&[image])?;
         self.seq.append_value(seq.0);
         Ok(())
     }

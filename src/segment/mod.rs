@@ -21,6 +21,7 @@ mod plan;
 mod raw;
 mod raw_cells;
 mod rows_file;
+mod skeleton;
 mod statements;
 #[cfg(test)]
 mod testing;
@@ -30,7 +31,7 @@ mod transactions;
 
 pub use canonical::{Canonicalizer, Fingerprint, ROW_HASH};
 pub use cell::{CellCodec, Decoded, Scratch, Value};
-pub use decode::{BaseBuilder, ChangeBuilder, ChangeRow};
+pub use decode::{BLOCK_ROWS, BaseBuilder, ChangeBuilder, ChangeRow};
 pub use encode::{BatchView, ImageEncoder};
 pub use file::{
     FileIdentity, FileKind, FileOptions, FileStats, ReadOptions, RowOrder, TINY_ROWS, TableBatches,

@@ -17,9 +17,9 @@
 use crate::error::{Error, Result};
 use bytes::Bytes;
 
-const VERBATIM: u8 = 0;
-const CUT: u8 = 1;
-const TEXT: u8 = 2;
+pub(super) const VERBATIM: u8 = 0;
+pub(super) const CUT: u8 = 1;
+pub(super) const TEXT: u8 = 2;
 /// Where the length of an event stands in its header.
 const EVENT_LENGTH: std::ops::Range<usize> = 9..13;
 const CHECKSUM_BYTES: usize = 4;

@@ -16,34 +16,57 @@ pub(super) const BITMAP: i32 = 0;
 /// Field id of the bitmap of absent cells.
 pub(super) const ABSENT: i32 = super::system::ABSENT_ID;
 
-/// Collects the records of one row.
+/// Collects the records of some rows, cells in any order.
 #[derive(Debug, Default)]
 pub(super) struct RawCells {
-    cells: Vec<(i32, Range<u32>)>,
+    cells: Vec<RawCell>,
     bytes: Vec<u8>,
 }
 
+/// A cell that its typed column does not hold.
+#[derive(Debug)]
+pub(super) struct RawCell {
+    /// Which of the rows.
+    pub(super) row: usize,
+    /// Its column.
+    pub(super) field_id: i32,
+    /// Where it stands in the row.
+    pub(super) range: Range<u32>,
+}
+
 impl RawCells {
-    /// Notes a cell of the image.
-    pub(super) fn push(&mut self, field_id: i32, range: Range<u32>) {
-        self.cells.push((field_id, range));
+    /// Notes a cell.
+    pub(super) fn push(&mut self, cell: RawCell) {
+        self.cells.push(cell);
     }
 
-    /// The records of the row; `None` when every cell is exact. Starts the next row.
-    pub(super) fn take(&mut self, image: &[u8]) -> Option<&[u8]> {
-        if self.cells.is_empty() {
-            return None;
-        }
+    /// Whether all cells of all rows are exact.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Sorts what was noted, after which [`records`](Self::records) can be asked row by row.
+    pub(super) fn sort(&mut self) {
+        self.cells
+            .sort_unstable_by_key(|cell| std::cmp::Reverse((cell.row, cell.field_id)));
+    }
+
+    /// The records of the next row with its bytes; `None` when every cell is exact.
+    pub(super) fn records(&mut self, row: usize, image: &[u8]) -> Option<&[u8]> {
         self.bytes.clear();
-        self.cells.sort_unstable_by_key(|(field_id, _)| *field_id);
-        for (field_id, range) in self.cells.drain(..) {
-            let range = range.start as usize..range.end as usize;
-            let cell = image.get(range).unwrap_or_default();
-            put_uvarint(&mut self.bytes, u64::from(field_id.unsigned_abs()));
-            put_uvarint(&mut self.bytes, cell.len() as u64);
-            self.bytes.extend_from_slice(cell);
+        while let Some(cell) = self.cells.pop_if(|cell| cell.row == row) {
+            let range = cell.range.start as usize..cell.range.end as usize;
+            let bytes = image.get(range).unwrap_or_default();
+            put_uvarint(&mut self.bytes, u64::from(cell.field_id.unsigned_abs()));
+            put_uvarint(&mut self.bytes, bytes.len() as u64);
+            self.bytes.extend_from_slice(bytes);
         }
-        Some(&self.bytes)
+        (!self.bytes.is_empty()).then_some(&self.bytes)
+    }
+
+    /// Forgets all cells.
+    pub(super) fn clear(&mut self) {
+        self.cells.clear();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Small files of fixed columns: transactions.parquet and statements.parquet.
 
-use super::file::{ReadOptions, TINY_ROWS, TableBatches, open_metadata, read_batches};
+use super::file::{
+    ColumnEncoding, ReadOptions, TINY_ROWS, TableBatches, choose, open_metadata, read_batches,
+};
 use crate::error::{Error, Result, Wrap};
 use arrow_array::builder::GenericByteBuilder;
 use arrow_array::cast::AsArray;
@@ -9,7 +11,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 pub(super) const BATCH_ROWS: usize = 8_192;
 /// or at this many bytes of variable length.
 pub(super) const BATCH_BYTES: usize = 8 << 20;
+
+const ZSTD_LEVEL: i32 = 1;
 
 /// A file of few rows is tiny only below this: a transaction may bring megabytes of its own.
 const TINY_BYTES: usize = 1 << 20;
@@ -107,12 +111,29 @@ impl RowsFileWriter {
                 .set_offset_index_disabled(true)
                 .build());
         }
-        let level = ZstdLevel::try_new(1).wrap(|| Error::internal("choose zstd level"))?;
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).wrap(|| Error::internal("choose zstd level"))?;
         let builder = builder.set_compression(Compression::ZSTD(level));
         let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
         let builder = self.dictionaries.iter().fold(builder, |builder, name| {
             builder.set_column_dictionary_enabled(path(name), true)
         });
+        let numbers = self.schema.fields().iter().enumerate();
+        let numbers = numbers.filter(|(_, field)| {
+            *field.data_type() == DataType::Int64 || *field.data_type() == instant()
+        });
+        let mut builder = builder;
+        for (index, field) in numbers {
+            let may_repeat = self.dictionaries.contains(&field.name().as_str());
+            builder = match choose(&self.held, index, may_repeat, ZSTD_LEVEL)? {
+                ColumnEncoding::Dictionary => builder,
+                ColumnEncoding::Plain => {
+                    builder.set_column_dictionary_enabled(path(field.name()), false)
+                }
+                ColumnEncoding::Delta => builder
+                    .set_column_dictionary_enabled(path(field.name()), false)
+                    .set_column_encoding(path(field.name()), Encoding::DELTA_BINARY_PACKED),
+            };
+        }
         // Nobody looks for the least and the greatest of them, and to find them costs.
         let bytes = self.schema.fields().iter();
         let bytes = bytes.filter(|field| *field.data_type() == DataType::Binary);

@@ -7,6 +7,7 @@ use super::rows_file::{
     self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
     bytes_array, instant,
 };
+use super::skeleton;
 use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Gtid, Seq, Tag};
@@ -120,9 +121,8 @@ pub struct TransactionRow {
     pub sequence_number: Option<i64>,
     /// Status variables of the BEGIN query event.
     pub status_vars: Option<Bytes>,
-    /// Skeleton of the events (reserved; `None` where `raw` is filled).
-    pub events: Option<Bytes>,
-    /// Records that rebuild the events, see [`RawWriter`](super::RawWriter).
+    /// Records that rebuild the events, see [`RawWriter`](super::RawWriter); in the file, mostly as
+    /// skeleton (`events`) and values (`raw`).
     pub raw: Option<Bytes>,
     /// Payload of a mark, JSON.
     pub detail: Option<String>,
@@ -149,7 +149,6 @@ impl TransactionRow {
             last_committed: None,
             sequence_number: None,
             status_vars: None,
-            events: None,
             raw: None,
             detail: None,
         }
@@ -190,11 +189,20 @@ fn columns() -> Vec<ColumnSpec> {
     ]
 }
 
+/// A row as it is in the file.
+#[derive(Debug)]
+struct StoredRow {
+    /// Its `raw` holds the values where there is a skeleton.
+    row: TransactionRow,
+    skeleton: Option<Bytes>,
+}
+
 /// Builds the file.
 #[derive(Debug)]
 pub struct TransactionsWriter {
     file: RowsFileWriter,
-    rows: Vec<TransactionRow>,
+    rows: Vec<StoredRow>,
+    has_skeletons: bool,
     bytes: usize,
     written: u64,
 }
@@ -204,6 +212,7 @@ impl Default for TransactionsWriter {
         TransactionsWriter {
             file: RowsFileWriter::new(&columns()),
             rows: Vec::new(),
+            has_skeletons: false,
             bytes: 0,
             written: 0,
         }
@@ -223,14 +232,23 @@ impl TransactionsWriter {
     /// [`Internal`](crate::error::ErrorKind::Internal) when Parquet refuses a batch.
     pub fn push(&mut self, row: &TransactionRow) -> Result<()> {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        self.bytes += length(&row.raw) + length(&row.events) + length(&row.status_vars);
+        let mut stored = StoredRow {
+            row: row.clone(),
+            skeleton: None,
+        };
+        if let Some((skeleton, values)) = skeleton::pack(row) {
+            (stored.skeleton, stored.row.raw) = (Some(skeleton), values);
+            self.has_skeletons = true;
+        }
+        self.bytes += length(&stored.row.raw) + length(&stored.skeleton);
+        self.bytes += length(&row.status_vars);
         self.bytes += row.detail.as_ref().map_or(0, String::len);
         if self.bytes > ROW_BYTES_MAX {
             return Err(Error::internal("write transactions.parquet: row too large")
                 .field("seq", row.seq)
                 .field("bytes", self.bytes));
         }
-        self.rows.push(row.clone());
+        self.rows.push(stored);
         self.written += 1;
         if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
             self.flush()?;
@@ -251,6 +269,12 @@ impl TransactionsWriter {
         self.written
     }
 
+    /// Whether a row was stored as a skeleton: a reader must know these then.
+    #[must_use]
+    pub fn has_skeletons(&self) -> bool {
+        self.has_skeletons
+    }
+
     /// Ends the file.
     ///
     /// # Errors
@@ -262,19 +286,26 @@ impl TransactionsWriter {
 }
 
 /// The columns of some rows, in the order of [`columns`].
-fn arrays(rows: &[TransactionRow]) -> Vec<ArrayRef> {
+fn arrays(rows: &[StoredRow]) -> Vec<ArrayRef> {
     let int = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<Int64Array>())
+        Arc::new(
+            rows.iter()
+                .map(|stored| of(&stored.row))
+                .collect::<Int64Array>(),
+        )
     };
     let time = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(of).collect();
+        let times: TimestampMicrosecondArray = rows.iter().map(|stored| of(&stored.row)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
     let text = |of: fn(&TransactionRow) -> Option<&str>| -> ArrayRef {
-        bytes_array::<Utf8Type>(rows.iter().map(of))
+        bytes_array::<Utf8Type>(rows.iter().map(|stored| of(&stored.row)))
     };
     let bytes = |of: fn(&TransactionRow) -> Option<&Bytes>| -> ArrayRef {
-        bytes_array::<BinaryType>(rows.iter().map(|row| of(row).map(|b| b.as_ref())))
+        bytes_array::<BinaryType>(
+            rows.iter()
+                .map(|stored| of(&stored.row).map(|b| b.as_ref())),
+        )
     };
     vec![
         int(|r| Some(r.seq.0)),
@@ -308,7 +339,7 @@ fn arrays(rows: &[TransactionRow]) -> Vec<ArrayRef> {
         int(|r| r.last_committed),
         int(|r| r.sequence_number),
         bytes(|r| r.status_vars.as_ref()),
-        bytes(|r| r.events.as_ref()),
+        bytes_array::<BinaryType>(rows.iter().map(|stored| stored.skeleton.as_deref())),
         bytes(|r| r.raw.as_ref()),
         text(|r| r.detail.as_deref()),
     ]
@@ -325,10 +356,10 @@ fn mariadb(row: &TransactionRow) -> Option<(i64, i64, i64)> {
     }
 }
 
-fn uuids(rows: &[TransactionRow]) -> ArrayRef {
+fn uuids(rows: &[StoredRow]) -> ArrayRef {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
-    for row in rows {
-        let appended = match &row.gtid {
+    for stored in rows {
+        let appended = match &stored.row.gtid {
             Some(Gtid::MySql { uuid, .. }) => builder.append_value(uuid.as_bytes()).is_ok(),
             _ => false,
         };
@@ -380,7 +411,7 @@ fn read_row(view: RowsView<'_>, row: usize) -> Result<TransactionRow> {
         (Some(file), Some(offset)) => Some(BinlogPosition::new(file, offset as u64)),
         _ => None,
     };
-    Ok(TransactionRow {
+    let mut entry = TransactionRow {
         seq: Seq(view.required("seq", row)?),
         kind: kind.ok_or_else(|| Error::corrupt("read kind: unknown kind of entry"))?,
         gtid: read_gtid(view, row)?,
@@ -397,10 +428,14 @@ fn read_row(view: RowsView<'_>, row: usize) -> Result<TransactionRow> {
         last_committed: int("last_committed")?,
         sequence_number: int("sequence_number")?,
         status_vars: bytes("status_vars")?,
-        events: bytes("events")?,
         raw: bytes("raw")?,
         detail: view.text("detail", row)?.map(str::to_owned),
-    })
+    };
+    if let Some(skeleton) = view.bytes("events", row)? {
+        let values = entry.raw.take();
+        entry.raw = Some(skeleton::unpack(&entry, skeleton, values.as_deref())?);
+    }
+    Ok(entry)
 }
 
 fn read_gtid(view: RowsView<'_>, row: usize) -> Result<Option<Gtid>> {

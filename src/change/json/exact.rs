@@ -7,23 +7,29 @@
 use super::decode::{Layout, signed, unsigned, variable_length};
 use super::encode::{int_type, variable_length_bytes};
 use super::jsonb;
+use super::keys::{JsonKeys, ObjectKeys};
 use super::number::{push_double, push_int, push_uint, typed_unsigned};
 use super::text::{push_separator, push_string};
-use super::tree::key_order;
 use super::{DEPTH_MAX, JsonTree, SMALL_BYTES_MAX};
 
 /// Whether `encode(from_text(to_text(decode(image)))) == image`.
 #[must_use]
 pub fn is_exact(image: &[u8]) -> bool {
-    text_if_exact(image, &mut String::new())
+    text_if_exact(image, &mut String::new(), &mut JsonKeys::default())
 }
 
 /// Appends the document's text to `out` if that text alone leads back to the same image;
-/// otherwise leaves `out` as it was and returns false.
+/// otherwise leaves `out` as it was and returns false. `keys` are those of the document before, of
+/// any document or none.
 #[must_use]
-pub fn text_if_exact(image: &[u8], out: &mut String) -> bool {
+pub fn text_if_exact(image: &[u8], out: &mut String, keys: &mut JsonKeys) -> bool {
     let length = out.len();
-    let mut walk = Walk { image, out };
+    let mut walk = Walk {
+        image,
+        out,
+        keys,
+        objects: 0,
+    };
     let exact = image
         .first()
         .and_then(|&kind| walk.value(kind, 1, 0))
@@ -45,6 +51,9 @@ struct Found {
 struct Walk<'a> {
     image: &'a [u8],
     out: &'a mut String,
+    keys: &'a mut JsonKeys,
+    /// Objects so far.
+    objects: usize,
 }
 
 impl Walk<'_> {
@@ -82,29 +91,21 @@ impl Walk<'_> {
         // Implies that the count fits the image, before anything is looped over.
         bytes.get(..header)?;
 
-        let key_bytes = if object {
-            keys_in_place(bytes, layout, count, header)?
-        } else {
-            0
-        };
+        let nth = self.objects;
+        let (mut keys, mut key_bytes) = (ObjectKeys::default(), 0);
+        if object {
+            self.objects += 1;
+            keys = self.keys.take(nth);
+            key_bytes = keys.read(bytes, layout, count, header)?;
+        }
         let mut end = header + key_bytes;
         let mut small = small_header + key_bytes;
         self.out.push(if object { '{' } else { '[' });
-        let mut key_at = header;
-        let mut previous: Option<&str> = None;
         let first_entry = header - count * layout.value_entry_bytes();
         for index in 0..count {
-            push_separator(index, self.out);
-            if object {
-                let length = key_length(bytes, layout, index)?;
-                let key = std::str::from_utf8(bytes.get(key_at..key_at + length)?).ok()?;
-                if previous.is_some_and(|previous| key_order(previous, key).is_ge()) {
-                    return None;
-                }
-                previous = Some(key);
-                key_at += length;
-                push_string(key, self.out);
-                self.out.push_str(": ");
+            match object {
+                true => keys.push(index, self.out)?,
+                false => push_separator(index, self.out),
             }
             let entry = first_entry + index * layout.value_entry_bytes();
             let kind = *bytes.get(entry)?;
@@ -119,6 +120,9 @@ impl Walk<'_> {
             let found = self.value(kind, start.checked_add(end)?, depth + 1)?;
             end = found.end.checked_sub(start)?;
             small = small.checked_add(found.small)?;
+        }
+        if object {
+            self.keys.keep(nth, keys);
         }
         self.out.push(if object { '}' } else { ']' });
         let format_fits = layout.large == (small > SMALL_BYTES_MAX);
@@ -202,23 +206,4 @@ impl Walk<'_> {
             _ => None,
         }
     }
-}
-
-/// Bytes of all keys of an object, if they stand one after the other behind the header.
-fn keys_in_place(bytes: &[u8], layout: Layout, count: usize, header: usize) -> Option<usize> {
-    let mut at = header;
-    for index in 0..count {
-        let entry = layout.offset_bytes() * 2 + index * layout.key_entry_bytes();
-        if layout.offset(bytes, entry)? != at {
-            return None;
-        }
-        at += key_length(bytes, layout, index)?;
-    }
-    Some(at - header)
-}
-
-fn key_length(bytes: &[u8], layout: Layout, index: usize) -> Option<usize> {
-    let entry = layout.offset_bytes() * 2 + index * layout.key_entry_bytes();
-    let length = bytes.get(entry + layout.offset_bytes()..entry + layout.key_entry_bytes())?;
-    usize::try_from(unsigned(length)).ok()
 }

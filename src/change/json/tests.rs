@@ -246,9 +246,31 @@ proptest! {
     fn text_of_plain_documents_is_exact(tree in document(plain_scalar())) {
         let image = encode(&tree).expect("encode");
         let mut text = String::from("kept ");
-        prop_assert!(text_if_exact(&image, &mut text));
+        prop_assert!(text_if_exact(&image, &mut text, &mut JsonKeys::default()));
         prop_assert_eq!(&text[5..], to_text(&tree));
         prop_assert_eq!(from_text(&text[5..]).expect("parse"), tree);
+    }
+
+    /// What is kept of one document changes nothing about another, a damaged one included.
+    #[test]
+    fn kept_keys_change_no_answer(
+        documents in prop::collection::vec((document(plain_scalar()), any::<u16>(), any::<u8>()), 1..5)
+    ) {
+        let mut keys = JsonKeys::default();
+        let images: Vec<Vec<u8>> =
+            documents.iter().map(|(tree, _, _)| encode(tree).expect("encode")).collect();
+        for (image, (_, at, byte)) in images.iter().zip(&documents) {
+            let mut damaged = image.clone();
+            let at = usize::from(*at) % damaged.len();
+            damaged[at] = *byte;
+            // Twice: the second time what the first has kept is used.
+            for image in [image, &damaged, image, image, &damaged] {
+                let (mut with, mut without) = (String::new(), String::new());
+                let kept = text_if_exact(image, &mut with, &mut keys);
+                let fresh = text_if_exact(image, &mut without, &mut JsonKeys::default());
+                prop_assert_eq!((kept, with), (fresh, without));
+            }
+        }
     }
 
     #[test]

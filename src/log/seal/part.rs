@@ -24,6 +24,7 @@ pub(super) const PACK_MEMBER_BYTES: usize = 256 << 10;
 pub(super) struct PartWriter {
     writer: TableFileWriter,
     builder: ChangeBuilder,
+    rows: Vec<ChangeRow>,
     seqs: (Seq, Seq),
     absent: bool,
 }
@@ -36,27 +37,39 @@ impl PartWriter {
         Ok(PartWriter {
             writer: TableFileWriter::new(Arc::clone(&table.plan), options)?,
             builder: ChangeBuilder::new(Arc::clone(&table.plan), BATCH_ROWS.min(rows)),
+            rows: Vec::new(),
             seqs: (Seq(i64::MAX), Seq(i64::MIN)),
             absent: false,
         })
     }
 
-    /// Adds the next image; what its transaction came to, the batch says.
-    pub(super) fn push(&mut self, batch: &Batch, image: &[u8], origin: &Origin) -> Result<()> {
-        let transaction = batch.transactions.get(origin.transaction as usize);
-        let transaction =
-            transaction.ok_or_else(|| Error::internal("find transaction of row image"))?;
-        let change = ChangeRow {
-            op: origin.op,
-            seq: transaction.seq,
-            row: i64::from(origin.row),
-            event: origin.event,
-            flags: origin.flags,
-            commit_time_us: transaction.commit.map_or(0, |c| c.at_us),
-        };
-        self.builder.append(image, &change)?;
-        self.absent |= origin.absent;
-        self.seqs = (self.seqs.0.min(change.seq), self.seqs.1.max(change.seq));
+    /// Adds the next images, each with its origin; what their transactions came to, the batch says.
+    pub(super) fn push(
+        &mut self,
+        batch: &Batch,
+        images: &[&[u8]],
+        origins: &[Origin],
+    ) -> Result<()> {
+        self.rows.clear();
+        for origin in origins {
+            let transaction = batch.transactions.get(origin.transaction as usize);
+            let transaction =
+                transaction.ok_or_else(|| Error::internal("find transaction of row image"))?;
+            self.absent |= origin.absent;
+            self.seqs = (
+                self.seqs.0.min(transaction.seq),
+                self.seqs.1.max(transaction.seq),
+            );
+            self.rows.push(ChangeRow {
+                op: origin.op,
+                seq: transaction.seq,
+                row: i64::from(origin.row),
+                event: origin.event,
+                flags: origin.flags,
+                commit_time_us: transaction.commit.map_or(0, |c| c.at_us),
+            });
+        }
+        self.builder.append_block(images, &self.rows)?;
         if self.builder.len() >= BATCH_ROWS || self.builder.bytes() >= BATCH_BYTES {
             self.writer.write(&self.builder.finish()?)?;
         }

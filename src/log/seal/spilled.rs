@@ -105,13 +105,13 @@ impl Merging {
             return Ok(None);
         };
         let mut writer = PartWriter::new(&self.table, zstd_level, rows)?;
-        writer.push(batch, row.image, &row.origin)?;
+        writer.push(batch, &[row.image], &[row.origin])?;
         let first = row.key.to_vec();
         let mut last = first.clone();
         while writer.bytes_estimate() < part_bytes
             && let Some(row) = self.merge.next()?
         {
-            writer.push(batch, row.image, &row.origin)?;
+            writer.push(batch, &[row.image], &[row.origin])?;
             last.clear();
             last.extend_from_slice(row.key);
         }

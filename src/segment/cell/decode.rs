@@ -52,7 +52,11 @@ impl Kind {
 
     /// The kinds that need the scratch or a closer look; `None` when there is no typed form.
     fn decode_rare<'a>(&'a self, cell: &'a [u8], scratch: &'a mut Scratch) -> Option<Decoded<'a>> {
-        let Scratch { text: room, bytes } = scratch;
+        let Scratch {
+            text: room,
+            bytes,
+            keys,
+        } = scratch;
         room.clear();
         bytes.clear();
         Some(match self {
@@ -80,7 +84,7 @@ impl Kind {
                 Decoded::exact(Value::Bytes(bytes))
             }
             Kind::Json { prefix } => {
-                let exact = json::decode(content(cell, *prefix)?, room)?;
+                let exact = json::decode(content(cell, *prefix)?, room, keys)?;
                 Decoded {
                     value: Value::Text(room),
                     exact,

@@ -1,10 +1,10 @@
 //! MySQL's binary JSON, by way of `change::json`.
 
-use crate::change::json;
+use crate::change::json::{self, JsonKeys};
 
 /// Appends the text of a document; whether it is exact. `None` when it is malformed.
-pub(super) fn decode(content: &[u8], out: &mut String) -> Option<bool> {
-    if json::text_if_exact(content, out) {
+pub(super) fn decode(content: &[u8], out: &mut String, keys: &mut JsonKeys) -> Option<bool> {
+    if json::text_if_exact(content, out, keys) {
         return Some(true);
     }
     // The text serves readers; the bytes travel beside it.

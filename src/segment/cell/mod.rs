@@ -10,6 +10,7 @@ mod compressed;
 mod decimal;
 mod decode;
 mod encode;
+mod integers;
 mod json;
 mod kind;
 mod label;
@@ -19,9 +20,11 @@ mod temporal;
 mod tests;
 mod text;
 
+use crate::change::json::JsonKeys;
 use crate::error::{Error, Result};
 use crate::position::Flavor;
 use crate::schema::Column;
+pub(super) use integers::Integers;
 use kind::Kind;
 
 /// A typed value as a Parquet column holds it.
@@ -78,6 +81,8 @@ pub struct Scratch {
     text: String,
     /// Converted bytes.
     bytes: Vec<u8>,
+    /// Keys of the last JSON document.
+    keys: JsonKeys,
 }
 
 impl Scratch {
@@ -120,6 +125,16 @@ impl CellCodec {
     #[inline]
     pub fn decode<'a>(&'a self, cell: &'a [u8], scratch: &'a mut Scratch) -> Decoded<'a> {
         self.kind.decode(cell, scratch)
+    }
+
+    /// The values of some cells of a column of whole numbers (`None` in: NULL), which replace what
+    /// `out` holds; false for a column of anything else.
+    pub(super) fn integers<'a>(
+        &self,
+        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        out: &mut Integers,
+    ) -> bool {
+        self.kind.integers(cells, out)
     }
 
     /// Appends the cell (with its length prefix) of a value that is not NULL.

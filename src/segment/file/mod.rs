@@ -4,12 +4,14 @@
 //! table version the file is of, page index, truncated statistics. Files of fewer than
 //! [`TINY_ROWS`] rows are made for being many: snappy, no dictionaries, no page index.
 
+mod encoding;
 mod properties;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub(super) use encoding::{ColumnEncoding, choose};
 pub use read::{FileIdentity, ReadOptions, TableBatches, TableFileReader, identify};
 pub(super) use read::{open_metadata, read_batches};
 pub use write::TableFileWriter;

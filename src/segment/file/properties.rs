@@ -1,19 +1,17 @@
 //! How each column of a file is written: compression, dictionaries, bloom filters.
 
+use super::encoding::{ColumnEncoding, choose};
 use super::{FileKind, FileOptions, METADATA_KEY, RowOrder, TINY_ROWS};
 use crate::error::{Error, Result, Wrap};
 use crate::schema::{Column, wire};
 use crate::segment::plan::field_id;
-use crate::segment::{BatchView, FileIdentity, Scratch, TablePlan, Value, system};
+use crate::segment::{FileIdentity, TablePlan, system};
 use arrow_array::RecordBatch;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::collections::HashSet;
-
-/// A column gets a dictionary when the sample has at most one distinct value for this many rows.
-const DICTIONARY_REPEAT: usize = 4;
 
 /// Few rows of this many bytes are large.
 const LARGE_BYTES: usize = 1 << 20;
@@ -46,7 +44,7 @@ pub(super) fn writer_properties(
     let level = ZstdLevel::try_new(options.zstd_level)
         .wrap(|| Error::config("choose zstd level").field("level", options.zstd_level))?;
     let builder = builder.set_compression(Compression::ZSTD(level));
-    let builder = dictionaries(plan, options, sample, builder)?;
+    let builder = encodings(plan, options, sample, builder)?;
     let builder = without_statistics(plan, builder);
     Ok(bloom_filters(plan, options, builder).build())
 }
@@ -89,80 +87,37 @@ fn sorting_columns(plan: &TablePlan, options: &FileOptions) -> Option<Vec<Sortin
     )
 }
 
-/// Dictionaries where values repeat, by a look at the first rows; none for keys and for the
-/// columns that number rows.
-fn dictionaries(
+/// Each column gets the encoding that its first rows take least room in; keys no dictionary.
+fn encodings(
     plan: &TablePlan,
     options: &FileOptions,
     sample: &[RecordBatch],
     mut builder: WriterPropertiesBuilder,
 ) -> Result<WriterPropertiesBuilder> {
     let key: HashSet<usize> = key_columns(plan).collect();
-    let mut scratch = Scratch::default();
-    for (index, codec) in plan.codecs().iter().enumerate() {
-        let Some(name) = plan.stored_name(index) else {
-            continue;
+    let schema = match options.kind {
+        FileKind::Change => plan.change_schema(),
+        FileKind::Base => plan.base_schema(),
+    };
+    for (index, field) in schema.fields().iter().enumerate() {
+        let name = field.name().as_str();
+        let label = match plan.codecs().get(index) {
+            Some(codec) => codec.is_label() && !key.contains(&index),
+            None => [system::OP, system::EVENT, system::FLAGS].contains(&name),
         };
-        let value =
-            |view: &BatchView<'_>, row| Ok(hash_of(view.value(index, row, &mut scratch)?));
-        if !key.contains(&index) && (codec.is_label() || repeats(plan, sample, value)?) {
-            builder = builder.set_column_dictionary_enabled(path(name), true);
-        }
-    }
-    if options.kind == FileKind::Change {
-        for name in [system::OP, system::EVENT, system::FLAGS] {
-            builder = builder.set_column_dictionary_enabled(path(name), true);
-        }
-        // Transactions of many rows repeat these; for single rows plain numbers are smaller.
-        for name in [system::SEQ, system::ROW, system::COMMIT_TIME] {
-            let number = |view: &BatchView<'_>, row| {
-                let change = view.change(row)?;
-                let number = match name {
-                    system::SEQ => change.seq.0,
-                    system::ROW => change.row,
-                    _ => change.commit_time_us,
-                };
-                Ok(Some(number as u64))
-            };
-            if repeats(plan, sample, number)? {
-                builder = builder.set_column_dictionary_enabled(path(name), true);
+        let encoding = match label {
+            true => ColumnEncoding::Dictionary,
+            false => choose(sample, index, !key.contains(&index), options.zstd_level)?,
+        };
+        builder = match encoding {
+            ColumnEncoding::Plain => builder,
+            ColumnEncoding::Dictionary => builder.set_column_dictionary_enabled(path(name), true),
+            ColumnEncoding::Delta => {
+                builder.set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED)
             }
-        }
+        };
     }
     Ok(builder)
-}
-
-/// Whether few values make up the first rows; `hash` gives a row's value, `None` for NULL.
-fn repeats(
-    plan: &TablePlan,
-    sample: &[RecordBatch],
-    mut hash: impl FnMut(&BatchView<'_>, usize) -> Result<Option<u64>>,
-) -> Result<bool> {
-    let mut distinct = HashSet::new();
-    let mut values = 0usize;
-    for batch in sample {
-        let view = BatchView::new(plan, batch)?;
-        for row in 0..view.rows().min(TINY_ROWS.saturating_sub(values)) {
-            if let Some(hash) = hash(&view, row)? {
-                distinct.insert(hash);
-                values += 1;
-            }
-        }
-    }
-    Ok(values > 0 && distinct.len() * DICTIONARY_REPEAT <= values)
-}
-
-/// A value as one number, the same for equal values; `None` for NULL.
-fn hash_of(value: Value<'_>) -> Option<u64> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Int(v) => v as u64,
-        Value::Decimal(v) => v as u64,
-        Value::Float(v) => u64::from(v.to_bits()),
-        Value::Double(v) => v.to_bits(),
-        Value::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
-        Value::Bytes(bytes) | Value::Vector(bytes) => xxhash_rust::xxh3::xxh3_64(bytes),
-    })
 }
 
 /// The least and the greatest of long texts, documents and `__raw` help nobody to skip rows, and

@@ -34,7 +34,6 @@ fn full(seq: i64, gtid: &str) -> TransactionRow {
         last_committed: Some(0),
         sequence_number: Some(9),
         status_vars: Some(Bytes::from_static(b"\0\xff")),
-        events: Some(Bytes::new()),
         raw: Some(Bytes::from_static(b"raw")),
         detail: None,
         ..mark(seq, EntryKind::Transaction(TransactionKind::XaCommit))
