@@ -142,6 +142,10 @@ pub(super) struct CaptureArgs {
     /// Seal a segment at this many bytes of events.
     #[arg(long, env = "TIDELOG_CAPTURE_SEGMENT_BYTES_MAX", value_name = "BYTES", default_value_t = 128 << 20)]
     segment_bytes_max: usize,
+    /// Memory to keep to. Segments get smaller with it, whatever `--segment-bytes-max` says: one
+    /// is filled while another is encoded. Single rows over a seventh of it may exceed it.
+    #[arg(long, env = "TIDELOG_CAPTURE_MEMORY_MAX", value_name = "BYTES", default_value_t = 512 << 20, value_parser = memory_max)]
+    memory_max: usize,
     /// Seal a segment at this age.
     #[arg(
         long,
@@ -185,16 +189,32 @@ pub(super) struct CaptureArgs {
     semi_sync: bool,
 }
 
+/// Memory of a capture that holds no events, with its connections and the buffers of two encoders.
+const MEMORY_FIXED: usize = 96 << 20;
+/// Memory per byte of a segment: two of them with their indexes, and what one is encoded to.
+const MEMORY_PER_BYTE: usize = 4;
+
+fn memory_max(text: &str) -> std::result::Result<usize, String> {
+    const LEAST: usize = MEMORY_FIXED + (MEMORY_PER_BYTE * 16 << 20);
+    let bytes = text
+        .parse()
+        .map_err(|_| "give a number of bytes".to_owned())?;
+    match bytes {
+        LEAST.. => Ok(bytes),
+        _ => Err(format!("capture needs {LEAST} bytes at least")),
+    }
+}
+
 impl CaptureArgs {
     pub(super) fn options(&self, once: bool) -> CaptureOptions {
+        let fits = self.memory_max.saturating_sub(MEMORY_FIXED) / MEMORY_PER_BYTE;
+        let segment_bytes_max = self.segment_bytes_max.min(fits);
         CaptureOptions {
             once,
-            segment_bytes_max: self.segment_bytes_max,
+            segment_bytes_max,
             seal_interval: Duration::from_millis(self.seal_interval_ms),
             zstd_level: self.zstd_level,
-            batch_memory_max: self
-                .segment_bytes_max
-                .saturating_add(self.segment_bytes_max / 2),
+            batch_memory_max: segment_bytes_max.saturating_add(segment_bytes_max / 2),
             server_id: self.server_id,
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             durability: self.durability,

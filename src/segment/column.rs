@@ -5,19 +5,19 @@ use super::decode::BLOCK_ROWS;
 use super::plan::vector_element;
 use crate::schema::StoredType;
 use arrow_array::builder::{
-    BinaryBuilder, Date32Builder, Decimal128Builder, FixedSizeListBuilder, Float32Builder,
-    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, PrimitiveBuilder,
-    StringBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, BinaryBuilder, Date32Builder, Decimal128Builder, FixedSizeListBuilder,
+    Float32Builder, Float64Builder, GenericByteBuilder, Int8Builder, Int16Builder, Int32Builder,
+    Int64Builder, PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimestampMicrosecondType,
+    ByteArrayType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, Date32Array, Decimal128Array,
-    FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    StringArray, TimestampMicrosecondArray,
+    FixedSizeListArray, Float32Array, Float64Array, GenericByteArray, Int8Array, Int16Array,
+    Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::DataType;
 use std::ops::Range;
@@ -211,8 +211,8 @@ impl ColumnBuilder {
             ColumnBuilder::Float64(b) => Arc::new(b.finish()),
             ColumnBuilder::Date(b) => Arc::new(b.finish()),
             ColumnBuilder::Timestamp(b) => Arc::new(b.finish()),
-            ColumnBuilder::Text(b) => Arc::new(b.finish()),
-            ColumnBuilder::Bytes(b) => Arc::new(b.finish()),
+            ColumnBuilder::Text(b) => Arc::new(finish_bytes(b)),
+            ColumnBuilder::Bytes(b) => Arc::new(finish_bytes(b)),
             ColumnBuilder::Vector(b, _) => Arc::new(b.finish()),
         }
     }
@@ -265,6 +265,14 @@ fn append_integers<T: ArrowPrimitiveType>(
             true => builder.append_values(narrowed, valid),
         }
     }
+}
+
+/// The array; the next one gets as much room at once, for to grow is to copy.
+fn finish_bytes<T: ByteArrayType>(builder: &mut GenericByteBuilder<T>) -> GenericByteArray<T> {
+    let (rows, bytes) = (builder.len(), builder.values_slice().len());
+    let array = builder.finish();
+    *builder = GenericByteBuilder::with_capacity(rows, bytes + bytes / 8);
+    array
 }
 
 /// Whether an array with `used` bytes can take `more`.

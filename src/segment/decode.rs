@@ -285,8 +285,16 @@ impl BaseBuilder {
     /// # Errors
     /// As [`ChangeBuilder::append`].
     pub fn append(&mut self, image: &[u8], seq: Seq) -> Result<()> {
-        self.rows.append(&[image])?;
-        self.seq.append_value(seq.0);
+        self.append_block(&[image], seq)
+    }
+
+    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`] at a time are fastest.
+    ///
+    /// # Errors
+    /// As [`ChangeBuilder::append_block`].
+    pub fn append_block(&mut self, images: &[&[u8]], seq: Seq) -> Result<()> {
+        self.rows.append(images)?;
+        self.seq.append_value_n(seq.0, images.len());
         Ok(())
     }
 

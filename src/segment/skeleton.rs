@@ -5,7 +5,7 @@
 //! all these places set to zero, so that a dictionary holds it once for thousands of rows. Most of
 //! the values follow from the row's other columns; those that do not are *values*: {uvarint places
 //! passed over since the last one, uvarint value}. Both together give the records back byte for
-//! byte, which is tried before they are stored.
+//! byte: a skeleton has its places where the records have them, which is looked at before it is stored.
 //!
 //! Places, in the order of the events; numbers are little endian:
 //!
@@ -32,6 +32,7 @@ use crate::binlog::query;
 use crate::error::{Error, Result};
 use crate::position::Gtid;
 use bytes::Bytes;
+use std::collections::HashMap;
 
 /// Records longer than this are hardly those of a second transaction.
 const RECORDS_BYTES_MAX: usize = 8 << 10;
@@ -57,7 +58,7 @@ enum Meaning {
 }
 
 /// A number in the records that is not in the skeleton.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     at: usize,
     bytes: usize,
@@ -94,7 +95,7 @@ impl Place {
 }
 
 /// One event's bytes in the records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Event {
     start: usize,
     end: usize,
@@ -102,16 +103,17 @@ struct Event {
 }
 
 /// Events and places of records, or of their skeleton: the same for both.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Layout {
     events: Vec<Event>,
     places: Vec<Place>,
 }
 
 impl Layout {
-    /// `None` where an event is none of those that are known.
-    fn of(records: &[u8]) -> Option<Layout> {
-        let mut layout = Layout::default();
+    /// Becomes the layout of these records; `None` where an event is none of those that are known.
+    fn read(&mut self, records: &[u8]) -> Option<()> {
+        self.events.clear();
+        self.places.clear();
         let mut rest = records;
         while let Some((record, tail)) = rest.split_first() {
             rest = tail;
@@ -126,9 +128,9 @@ impl Layout {
                 end: start + length,
                 is_whole: *record == VERBATIM,
             };
-            layout.event(records, event, *record)?;
+            self.event(records, event, *record)?;
         }
-        Some(layout)
+        Some(())
     }
 
     fn event(&mut self, records: &[u8], event: Event, record: u8) -> Option<()> {
@@ -236,13 +238,10 @@ impl Layout {
         }
     }
 
-    /// What the places are taken to hold; `length` gives what each event's is.
-    fn lengths(&self, length: impl Fn(usize, &Place) -> Option<u64>) -> Option<Vec<u64>> {
-        let places = self.places.iter().enumerate();
-        let of_lengths = places.filter(|(_, place)| place.meaning == Meaning::Length);
-        of_lengths
-            .map(|(index, place)| length(index, place))
-            .collect()
+    /// The places of the events' lengths.
+    fn lengths(&self) -> impl Iterator<Item = &Place> {
+        let places = self.places.iter();
+        places.filter(|place| place.meaning == Meaning::Length)
     }
 
     fn record_length(&self, place: &Place) -> u64 {
@@ -324,34 +323,73 @@ impl<'a> Guess<'a> {
     }
 }
 
-/// Skeleton and values of the row's records; `None` where they stay as they are.
-pub(super) fn pack(row: &TransactionRow) -> Option<(Bytes, Option<Bytes>)> {
-    let records = row
-        .raw
-        .as_ref()
-        .filter(|raw| raw.len() <= RECORDS_BYTES_MAX)?;
-    let layout = Layout::of(records).filter(|layout| !layout.events.is_empty())?;
-    let lengths = layout.lengths(|_, place| place.read(records))?;
-    let mut guess = Guess::new(row, &layout, &lengths);
-    let mut skeleton = records.to_vec();
-    let (mut values, mut passed) = (Vec::new(), 0);
-    for place in &layout.places {
-        let value = place.read(records)? & place.mask();
-        if guess.next(place, records) == value {
-            passed += 1;
-        } else {
-            put_uvarint(&mut values, passed);
-            put_uvarint(&mut values, value);
-            passed = 0;
+/// Skeletons that are kept to be given out again.
+const KEPT_MAX: usize = 256;
+
+/// Packs row after row.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    /// With the layout that it has itself.
+    kept: HashMap<Bytes, Layout>,
+    layout: Layout,
+    lengths: Vec<u64>,
+    skeleton: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Packer {
+    /// Skeleton and values of the row's records; `None` where they stay as they are.
+    pub(super) fn pack(&mut self, row: &TransactionRow) -> Option<(Bytes, Option<Bytes>)> {
+        let records = row.raw.as_ref();
+        let records = records.filter(|raw| !raw.is_empty() && raw.len() <= RECORDS_BYTES_MAX)?;
+        self.layout.read(records)?;
+        self.lengths.clear();
+        for place in self.layout.lengths() {
+            self.lengths.push(place.read(records)?);
         }
-        guess.learn(place, value);
-        place.write(&mut skeleton, 0)?;
+        self.skeleton.clear();
+        self.skeleton.extend_from_slice(records);
+        self.values.clear();
+        let mut guess = Guess::new(row, &self.layout, &self.lengths);
+        let mut passed = 0;
+        for place in &self.layout.places {
+            let value = place.read(records)? & place.mask();
+            if guess.next(place, records) == value {
+                passed += 1;
+            } else {
+                put_uvarint(&mut self.values, passed);
+                put_uvarint(&mut self.values, value);
+                passed = 0;
+            }
+            guess.learn(place, value);
+            place.write(&mut self.skeleton, 0)?;
+        }
+        let skeleton = self.keep()?;
+        let values = !self.values.is_empty();
+        Some((
+            skeleton,
+            values.then(|| Bytes::copy_from_slice(&self.values)),
+        ))
     }
-    let values = (!values.is_empty()).then(|| Bytes::from(values));
-    let skeleton = Bytes::from(skeleton);
-    // It is the only copy of these events: what does not come back is kept as it is.
-    let again = unpack(row, &skeleton, values.as_deref()).ok()?;
-    (again == *records).then_some((skeleton, values))
+
+    /// The skeleton, if its layout is that of the records: then each place is filled with what was
+    /// there, for what it is taken to hold follows from the row and the places before it.
+    fn keep(&mut self) -> Option<Bytes> {
+        if let Some((skeleton, layout)) = self.kept.get_key_value(self.skeleton.as_slice()) {
+            return (*layout == self.layout).then(|| skeleton.clone());
+        }
+        let mut own = Layout::default();
+        own.read(&self.skeleton)?;
+        if own != self.layout {
+            return None;
+        }
+        if self.kept.len() >= KEPT_MAX {
+            self.kept.clear();
+        }
+        let skeleton = Bytes::copy_from_slice(&self.skeleton);
+        self.kept.insert(skeleton.clone(), own);
+        Some(skeleton)
+    }
 }
 
 /// The records of a row that was stored as skeleton and values.
@@ -369,12 +407,15 @@ pub(super) fn unpack(
 }
 
 fn fill(row: &TransactionRow, skeleton: &[u8], values: &[u8]) -> Option<Bytes> {
-    let layout = Layout::of(skeleton)?;
+    let mut layout = Layout::default();
+    layout.read(skeleton)?;
     let values = read_values(values, layout.places.len())?;
     let value_of = |index: usize| values.get(index).copied().flatten();
-    let lengths = layout.lengths(|index, place| {
-        Some(value_of(index).unwrap_or_else(|| layout.record_length(place)))
-    })?;
+    let lengths = layout.places.iter().enumerate();
+    let lengths = lengths.filter(|(_, place)| place.meaning == Meaning::Length);
+    let lengths: Vec<u64> = lengths
+        .map(|(index, place)| value_of(index).unwrap_or_else(|| layout.record_length(place)))
+        .collect();
     let mut guess = Guess::new(row, &layout, &lengths);
     let mut records = skeleton.to_vec();
     for (index, place) in layout.places.iter().enumerate() {

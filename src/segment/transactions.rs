@@ -7,7 +7,7 @@ use super::rows_file::{
     self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
     bytes_array, instant,
 };
-use super::skeleton;
+use super::skeleton::{self, Packer};
 use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Gtid, Seq, Tag};
@@ -191,27 +191,31 @@ fn columns() -> Vec<ColumnSpec> {
 
 /// A row as it is in the file.
 #[derive(Debug)]
-struct StoredRow {
-    /// Its `raw` holds the values where there is a skeleton.
-    row: TransactionRow,
+struct StoredRow<'a> {
+    row: &'a TransactionRow,
+    /// Column `events`.
     skeleton: Option<Bytes>,
+    /// Column `raw`.
+    raw: Option<Bytes>,
 }
 
 /// Builds the file.
 #[derive(Debug)]
-pub struct TransactionsWriter {
+pub struct TransactionsWriter<'a> {
     file: RowsFileWriter,
-    rows: Vec<StoredRow>,
+    rows: Vec<StoredRow<'a>>,
+    packer: Packer,
     has_skeletons: bool,
     bytes: usize,
     written: u64,
 }
 
-impl Default for TransactionsWriter {
+impl Default for TransactionsWriter<'_> {
     fn default() -> Self {
         TransactionsWriter {
             file: RowsFileWriter::new(&columns()),
             rows: Vec::new(),
+            packer: Packer::default(),
             has_skeletons: false,
             bytes: 0,
             written: 0,
@@ -219,10 +223,10 @@ impl Default for TransactionsWriter {
     }
 }
 
-impl TransactionsWriter {
+impl<'a> TransactionsWriter<'a> {
     /// An empty file.
     #[must_use]
-    pub fn new() -> TransactionsWriter {
+    pub fn new() -> TransactionsWriter<'a> {
         TransactionsWriter::default()
     }
 
@@ -230,17 +234,22 @@ impl TransactionsWriter {
     ///
     /// # Errors
     /// [`Internal`](crate::error::ErrorKind::Internal) when Parquet refuses a batch.
-    pub fn push(&mut self, row: &TransactionRow) -> Result<()> {
+    pub fn push(&mut self, row: &'a TransactionRow) -> Result<()> {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let mut stored = StoredRow {
-            row: row.clone(),
-            skeleton: None,
+        let stored = match self.packer.pack(row) {
+            Some((skeleton, values)) => StoredRow {
+                row,
+                skeleton: Some(skeleton),
+                raw: values,
+            },
+            None => StoredRow {
+                row,
+                skeleton: None,
+                raw: row.raw.clone(),
+            },
         };
-        if let Some((skeleton, values)) = skeleton::pack(row) {
-            (stored.skeleton, stored.row.raw) = (Some(skeleton), values);
-            self.has_skeletons = true;
-        }
-        self.bytes += length(&stored.row.raw) + length(&stored.skeleton);
+        self.has_skeletons |= stored.skeleton.is_some();
+        self.bytes += length(&stored.raw) + length(&stored.skeleton);
         self.bytes += length(&row.status_vars);
         self.bytes += row.detail.as_ref().map_or(0, String::len);
         if self.bytes > ROW_BYTES_MAX {
@@ -286,26 +295,23 @@ impl TransactionsWriter {
 }
 
 /// The columns of some rows, in the order of [`columns`].
-fn arrays(rows: &[StoredRow]) -> Vec<ArrayRef> {
+fn arrays(rows: &[StoredRow<'_>]) -> Vec<ArrayRef> {
     let int = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
         Arc::new(
             rows.iter()
-                .map(|stored| of(&stored.row))
+                .map(|stored| of(stored.row))
                 .collect::<Int64Array>(),
         )
     };
     let time = |of: fn(&TransactionRow) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(|stored| of(&stored.row)).collect();
+        let times: TimestampMicrosecondArray = rows.iter().map(|stored| of(stored.row)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
     let text = |of: fn(&TransactionRow) -> Option<&str>| -> ArrayRef {
-        bytes_array::<Utf8Type>(rows.iter().map(|stored| of(&stored.row)))
+        bytes_array::<Utf8Type>(rows.iter().map(|stored| of(stored.row)))
     };
     let bytes = |of: fn(&TransactionRow) -> Option<&Bytes>| -> ArrayRef {
-        bytes_array::<BinaryType>(
-            rows.iter()
-                .map(|stored| of(&stored.row).map(|b| b.as_ref())),
-        )
+        bytes_array::<BinaryType>(rows.iter().map(|stored| of(stored.row).map(|b| b.as_ref())))
     };
     vec![
         int(|r| Some(r.seq.0)),
@@ -340,7 +346,7 @@ fn arrays(rows: &[StoredRow]) -> Vec<ArrayRef> {
         int(|r| r.sequence_number),
         bytes(|r| r.status_vars.as_ref()),
         bytes_array::<BinaryType>(rows.iter().map(|stored| stored.skeleton.as_deref())),
-        bytes(|r| r.raw.as_ref()),
+        bytes_array::<BinaryType>(rows.iter().map(|stored| stored.raw.as_deref())),
         text(|r| r.detail.as_deref()),
     ]
 }
@@ -356,7 +362,7 @@ fn mariadb(row: &TransactionRow) -> Option<(i64, i64, i64)> {
     }
 }
 
-fn uuids(rows: &[StoredRow]) -> ArrayRef {
+fn uuids(rows: &[StoredRow<'_>]) -> ArrayRef {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
     for stored in rows {
         let appended = match &stored.row.gtid {

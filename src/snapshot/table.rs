@@ -11,8 +11,8 @@ use crate::manifest::Repository;
 use crate::position::Seq;
 use crate::runtime::{Compute, ids::new_uuid};
 use crate::segment::{
-    BaseBuilder, Canonicalizer, FileKind, FileOptions, Fingerprint, KeyCodec, RowOrder, TableFile,
-    TableFileWriter, TablePlan,
+    BLOCK_ROWS, BaseBuilder, Canonicalizer, FileKind, FileOptions, Fingerprint, KeyCodec, RowOrder,
+    TableFile, TableFileWriter, TablePlan,
 };
 use crate::source::RowBatch;
 use crate::storage::ObjectName;
@@ -224,8 +224,10 @@ impl RunWriter {
             return Ok(());
         };
         let mut builder = BaseBuilder::new(Arc::clone(&self.plan), BATCH_ROWS.min(rows.len()));
-        for row in &rows {
-            builder.append(images.get(row.image.clone()).unwrap_or_default(), self.seq)?;
+        let image = |row: &RunRow| images.get(row.image.clone()).unwrap_or_default();
+        for block in rows.chunks(BLOCK_ROWS) {
+            let images: Vec<&[u8]> = block.iter().map(image).collect();
+            builder.append_block(&images, self.seq)?;
             if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
                 file.writer.write(&builder.finish()?)?;
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
 use crate::position::{BinlogPosition, Seq, Tag};
-use crate::segment::{EntryKind, RawWriter};
+use crate::segment::{EntryKind, RawWriter, TransactionsReader, TransactionsWriter};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -119,6 +119,10 @@ fn transaction(number: u64, end: u64, images: usize) -> TransactionRow {
     }
 }
 
+fn pack(row: &TransactionRow) -> Option<(Bytes, Option<Bytes>)> {
+    Packer::default().pack(row)
+}
+
 fn assert_comes_back(row: &TransactionRow) -> (Bytes, Option<Bytes>) {
     let (skeleton, values) = pack(row).expect("it has a skeleton");
     let again = unpack(row, &skeleton, values.as_deref()).expect("unpacked");
@@ -129,9 +133,12 @@ fn assert_comes_back(row: &TransactionRow) -> (Bytes, Option<Bytes>) {
 #[test]
 fn transactions_of_one_kind_share_a_skeleton_and_have_few_values() {
     let (first, _) = assert_comes_back(&transaction(1, 4_000, 50));
+    let mut packer = Packer::default();
     for (number, end, images) in [(2, 70_000, 50), (3, (1 << 32) + 100, 9_000), (4, 5_000, 0)] {
         let (skeleton, values) = assert_comes_back(&transaction(number, end, images));
         assert_eq!(skeleton, first, "{number}");
+        let again = packer.pack(&transaction(number, end, images));
+        assert_eq!(again, Some((skeleton, values.clone())), "{number}");
         // The microseconds, and the length of the images.
         assert!(values.map_or(0, |values| values.len()) <= 10, "{number}");
     }
@@ -216,6 +223,51 @@ fn a_value_for_no_place_or_too_large_for_it_is_refused() {
     let mut endless = Vec::new();
     put_uvarint(&mut endless, u64::MAX);
     refused(&[endless, vec![1]].concat());
+}
+
+fn frozen_path() -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format/v1");
+    folder.join("transactions.parquet")
+}
+
+/// With skeletons, and one stored as records.
+fn frozen_rows() -> Vec<TransactionRow> {
+    let mut rows: Vec<_> = (1..5).map(|n| transaction(n, n * 10_000, 50)).collect();
+    let last = transaction(5, 1 << 33, 50);
+    let rotate = event(kind::ROTATE, (1, 2), b"binlog.2", 0);
+    let mut writer = RawWriter::default();
+    writer.verbatim(&rotate);
+    let raw = [writer.take(), last.raw.clone().expect("records")].concat();
+    rows.push(TransactionRow {
+        raw: Some(raw.into()),
+        ..last
+    });
+    rows
+}
+
+/// What a version once wrote is read for ever.
+#[test]
+fn the_frozen_file_is_read_as_it_was_written() {
+    let bytes = std::fs::read(frozen_path()).expect("the sample");
+    let rows: Result<Vec<_>> = TransactionsReader::open(bytes.into())
+        .expect("open")
+        .collect();
+    assert_eq!(rows.expect("rows"), frozen_rows());
+}
+
+#[test]
+#[ignore = "freezes a format version"]
+fn freeze() {
+    let rows = frozen_rows();
+    let mut writer = TransactionsWriter::new();
+    for row in &rows {
+        writer.push(row).expect("a row");
+    }
+    assert!(writer.has_skeletons());
+    let bytes = writer.finish().expect("a file");
+    if !frozen_path().exists() {
+        std::fs::write(frozen_path(), bytes).expect("write");
+    }
 }
 
 proptest! {

@@ -57,14 +57,13 @@ fn few_large_rows_are_compressed_as_many_small_ones() {
     use crate::segment::file::open_metadata;
     use parquet::basic::Compression;
     let codec = |raw_bytes: usize| {
+        let rows = [1, 2, 3].map(|seq| TransactionRow {
+            raw: Some(Bytes::from(vec![seq as u8; raw_bytes])),
+            ..mark(seq, EntryKind::Idle)
+        });
         let mut writer = TransactionsWriter::new();
-        for seq in 1..4 {
-            let raw = Some(Bytes::from(vec![seq as u8; raw_bytes]));
-            let row = TransactionRow {
-                raw,
-                ..mark(seq, EntryKind::Idle)
-            };
-            writer.push(&row).expect("push");
+        for row in &rows {
+            writer.push(row).expect("push");
         }
         let bytes = writer.finish().expect("finish");
         let metadata = open_metadata(&bytes).expect("open");

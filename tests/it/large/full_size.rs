@@ -178,3 +178,36 @@ async fn a_hundred_thousand_transactions_a_minute() {
         capture_and_restore(&setup, &format!("{flavor}, 100,000 transactions")).await;
     }
 }
+
+/// Less memory than the default, and more events than fit it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_budget_is_kept_to() {
+    if !is_asked_for() {
+        return;
+    }
+    for flavor in FLAVORS {
+        let mut tables = vec![
+            "CREATE DATABASE d".to_owned(),
+            "CREATE TABLE d.n (n INT AUTO_INCREMENT PRIMARY KEY)".to_owned(),
+            "INSERT INTO d.n VALUES (1),(2),(3),(4),(5),(6),(7),(8)".to_owned(),
+            "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARCHAR(1024), v INT)".to_owned(),
+        ];
+        tables.extend(vec!["INSERT INTO d.n SELECT NULL FROM d.n".to_owned(); 10]);
+        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        let (setup, mut conn) = Setup::based(flavor, &tables).await;
+        for part in 0..100 {
+            let insert = format!(
+                "INSERT INTO d.a SELECT {part} * 10000 + n, HEX(RANDOM_BYTES(400)), 0 FROM d.n LIMIT 6000"
+            );
+            exec(&mut conn, insert).await;
+        }
+        let url = setup.source.account_url();
+        let budget = 192 * MIB;
+        let bytes = budget.to_string();
+        let args = ["capture", "--once", "--source", &url, "--repo", &setup.repo];
+        let ended = peak(cli::spawn(&[&args[..], &["--memory-max", &bytes]].concat())).await;
+        println!("{flavor}: {} MiB at most", ended.peak / MIB);
+        assert!(ended.status.success(), "{}", ended.status);
+        assert!(ended.peak < budget, "{flavor}: {} MiB", ended.peak / MIB);
+    }
+}
