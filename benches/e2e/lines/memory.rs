@@ -103,11 +103,13 @@ fn row(label: &str, work: &str, rows: u64, usage: &Usage) -> Row {
         .note(trace(usage))
 }
 
-/// The largest resident set of each second, at most forty numbers.
+/// The largest resident set over time, at most forty marks; a full one is the budget.
 fn trace(usage: &Usage) -> String {
+    const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let size = usage.trace_mib.len().div_ceil(40).max(1);
     let parts = usage.trace_mib.chunks(size);
-    let peaks = parts.map(|part| part.iter().max().copied().unwrap_or(0));
-    let text: Vec<String> = peaks.map(|mib| mib.to_string()).collect();
-    format!("MiB every {size} s: {}", text.join(" "))
+    let peaks = parts.map(|part| part.iter().max().copied().unwrap_or(0) as f64);
+    let mark = |mib: f64| MARKS[((mib / BUDGET_MIB * 8.0) as usize).min(7)];
+    let marks: String = peaks.map(mark).collect();
+    format!("{marks} ({size} s a mark)")
 }
