@@ -37,6 +37,17 @@ impl Usage {
             trace_mib: self.trace_mib,
         }
     }
+
+    /// The largest resident set over time, at most forty marks; a full one is the budget.
+    pub(crate) fn memory_over_time(&self, budget_mib: f64) -> String {
+        const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let size = self.trace_mib.len().div_ceil(40).max(1);
+        let parts = self.trace_mib.chunks(size);
+        let peaks = parts.map(|part| part.iter().max().copied().unwrap_or(0) as f64);
+        let mark = |mib: f64| MARKS[((mib / budget_mib * 8.0) as usize).min(7)];
+        let marks: String = peaks.map(mark).collect();
+        format!("{marks} ({size} s a mark, █ is {budget_mib} MiB)")
+    }
 }
 
 /// A running process that is looked at; killed when it is dropped.

@@ -146,17 +146,21 @@ fn sources() -> Vec<Source> {
     ]
 }
 
-/// For each type a table of one column.
-pub(crate) fn one_of_each() -> Vec<(String, Table)> {
-    let one = |source: Source| {
-        let name = source.column.name.clone();
-        (name, table(&[source], false, |n| n))
-    };
-    sources().into_iter().map(one).collect()
+/// The types that have a loop of their own.
+pub(crate) fn types() -> Vec<String> {
+    let names = sources().into_iter().map(|source| source.column.name);
+    names.collect()
 }
 
-/// A table like a messaging service has it; `key` gives the key of the nth row.
-pub(crate) fn messages(key: fn(u64) -> u64) -> Table {
+/// A table of one column of a type.
+pub(crate) fn one_of(name: &str) -> Table {
+    let mut sources = sources();
+    sources.retain(|source| source.column.name == name);
+    table(&sources, false)
+}
+
+/// A table like a messaging service has it, ascending by key.
+pub(crate) fn messages() -> Table {
     let id = Source {
         column: column("id", wire::LONGLONG, 0),
         cell: |n| Cell::Int(n as i64),
@@ -173,10 +177,10 @@ pub(crate) fn messages(key: fn(u64) -> u64) -> Table {
     let mut columns = vec![id];
     let rest = sources().into_iter();
     columns.extend(rest.filter(|source| wanted.contains(&source.column.name.as_str())));
-    table(&columns, true, key)
+    table(&columns, true)
 }
 
-fn table(sources: &[Source], has_key: bool, number: fn(u64) -> u64) -> Table {
+fn table(sources: &[Source], has_key: bool) -> Table {
     let shape = TableShape {
         name: TableName::new("bench", "t"),
         columns: sources.iter().map(|source| source.column.clone()).collect(),
@@ -198,7 +202,7 @@ fn table(sources: &[Source], has_key: bool, number: fn(u64) -> u64) -> Table {
         let mut writer = ImageWriter::begin(FLAVOR, sources.len(), &mut image);
         for (source, codec) in sources.iter().zip(&codecs) {
             let out = writer.cell();
-            match (source.cell)(number(n)) {
+            match (source.cell)(n) {
                 Cell::Int(value) => codec.encode(Value::Int(value), out),
                 Cell::Decimal(value) => codec.encode(Value::Decimal(value), out),
                 Cell::Double(value) => codec.encode(Value::Double(value), out),

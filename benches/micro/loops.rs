@@ -1,13 +1,14 @@
 //! The loops, each over all rows of its input.
 
-use super::input::{ROWS, Table, change, messages, one_of_each};
+use super::input::{ROWS, Table, change, messages, one_of, types};
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 use std::hint::black_box;
 use std::sync::Arc;
 use tidelog::base::fold::{Identity, Keys, Run, RunBatch, Step, fold};
 use tidelog::segment::{
     BatchView, ChangeBuilder, FileKind, FileOptions, ImageEncoder, KeyCodec, ReadOptions, RowOrder,
-    TableFileReader, TableFileWriter,
+    TableFileReader, TableFileWriter, TablePlan,
 };
 
 /// Runs that are folded, each with all keys.
@@ -15,45 +16,55 @@ const RUNS: u64 = 4;
 /// Bytes that are checked; each counts as a row.
 const CRC_BYTES: usize = 1 << 20;
 
+/// One round of a loop, its input at hand.
+pub(crate) type Round = Box<dyn FnMut()>;
+
 /// A loop with the rows that it goes over.
 pub(crate) struct Loop {
     /// `group/what`.
     pub(crate) name: String,
     pub(crate) rows: u64,
-    pub(crate) run: Box<dyn FnMut()>,
+    /// Makes its input.
+    pub(crate) prepare: Box<dyn FnOnce() -> Round>,
 }
 
 impl Loop {
-    fn new(name: impl Into<String>, rows: u64, run: impl FnMut() + 'static) -> Loop {
+    fn new(name: impl Into<String>, rows: u64, prepare: impl FnOnce() -> Round + 'static) -> Loop {
         Loop {
             name: name.into(),
             rows,
-            run: Box::new(run),
+            prepare: Box::new(prepare),
         }
     }
 
-    pub(crate) fn group(&self) -> &str {
-        self.name.split('/').next().unwrap_or_default()
+    pub(crate) fn group(&self) -> String {
+        self.name.split('/').next().unwrap_or_default().to_owned()
     }
 }
 
 /// All loops.
 pub(crate) fn all() -> Vec<Loop> {
-    let mut all: Vec<Loop> = one_of_each()
-        .into_iter()
-        .map(|(name, table)| decode(&format!("decode/{name}"), table))
-        .collect();
-    all.push(decode("decode/messages", messages(|n| n)));
-    all.extend(parquet());
-    all.push(crc32());
-    all.push(folded());
+    let of_type = |name: String| {
+        let loop_name = format!("decode/{name}");
+        Loop::new(loop_name, ROWS, move || decode(one_of(&name)))
+    };
+    let mut all: Vec<Loop> = types().into_iter().map(of_type).collect();
+    all.extend([
+        Loop::new("decode/messages", ROWS, || decode(messages())),
+        Loop::new("encode/Parquet", ROWS, encode),
+        Loop::new("read/Parquet", ROWS, read),
+        Loop::new("encode/images", ROWS, images),
+        Loop::new("encode/keys", ROWS, keys),
+        Loop::new("crc32/bytes", CRC_BYTES as u64, crc32),
+        Loop::new("fold/entries", ROWS * RUNS, folded),
+    ]);
     all
 }
 
 /// Row images into Arrow columns.
-fn decode(name: &str, table: Table) -> Loop {
+fn decode(table: Table) -> Round {
     let mut builder = ChangeBuilder::new(Arc::clone(&table.plan), table.images.len());
-    Loop::new(name, ROWS, move || {
+    Box::new(move || {
         black_box(batch(&mut builder, &table));
     })
 }
@@ -65,74 +76,81 @@ fn batch(builder: &mut ChangeBuilder, table: &Table) -> RecordBatch {
     builder.finish().expect("a batch")
 }
 
-/// Arrow to Parquet and back, and back to row images and keys.
-fn parquet() -> [Loop; 4] {
-    let table = messages(|n| n);
+/// Messages as one batch.
+fn message_batch() -> (Arc<TablePlan>, RecordBatch) {
+    let table = messages();
     let plan = Arc::clone(&table.plan);
     let mut builder = ChangeBuilder::new(Arc::clone(&plan), table.images.len());
     let batch = batch(&mut builder, &table);
-    let write = {
-        let plan = Arc::clone(&plan);
-        move |batch: &RecordBatch| {
-            let options = FileOptions::new(FileKind::Change, RowOrder::Sorted, true);
-            let mut writer = TableFileWriter::new(Arc::clone(&plan), options).expect("a writer");
-            writer.write(batch).expect("rows");
-            writer.finish().expect("a file").bytes
+    (plan, batch)
+}
+
+fn write(plan: &Arc<TablePlan>, batch: &RecordBatch) -> Bytes {
+    let options = FileOptions::new(FileKind::Change, RowOrder::Sorted, true);
+    let mut writer = TableFileWriter::new(Arc::clone(plan), options).expect("a writer");
+    writer.write(batch).expect("rows");
+    writer.finish().expect("a file").bytes
+}
+
+/// A batch into a whole Parquet file.
+fn encode() -> Round {
+    let (plan, batch) = message_batch();
+    Box::new(move || {
+        black_box(write(&plan, &batch));
+    })
+}
+
+/// The file into batches.
+fn read() -> Round {
+    let (plan, batch) = message_batch();
+    let file = write(&plan, &batch);
+    Box::new(move || {
+        let reader = TableFileReader::open(file.clone(), Arc::clone(&plan), FileKind::Change);
+        let batches = reader.expect("a file").read(&ReadOptions::default());
+        for batch in batches.expect("batches") {
+            black_box(batch.expect("a batch"));
         }
-    };
-    let file = write(&batch);
-    let encode = {
-        let batch = batch.clone();
-        Loop::new("encode/Parquet", ROWS, move || {
-            black_box(write(&batch));
-        })
-    };
-    let read = {
-        let plan = Arc::clone(&plan);
-        Loop::new("read/Parquet", ROWS, move || {
-            let reader = TableFileReader::open(file.clone(), Arc::clone(&plan), FileKind::Change);
-            let batches = reader.expect("a file").read(&ReadOptions::default());
-            for batch in batches.expect("batches") {
-                black_box(batch.expect("a batch"));
-            }
-        })
-    };
-    let images = {
-        let (plan, batch) = (Arc::clone(&plan), batch.clone());
-        let (encoder, mut image) = (ImageEncoder::new(Arc::clone(&plan)), Vec::new());
-        Loop::new("encode/images", ROWS, move || {
-            let view = BatchView::new(&plan, &batch).expect("a view");
-            for row in 0..view.rows() {
-                image.clear();
-                encoder.image(&view, row, &mut image).expect("an image");
-                black_box(&image);
-            }
-        })
-    };
-    let keys = {
-        let (codec, mut key) = (KeyCodec::new(Arc::clone(&plan)), Vec::new());
-        Loop::new("encode/keys", ROWS, move || {
-            let view = BatchView::new(&plan, &batch).expect("a view");
-            for row in 0..view.rows() {
-                key.clear();
-                codec.encode_batch(&view, row, &mut key).expect("a key");
-                black_box(&key);
-            }
-        })
-    };
-    [encode, read, images, keys]
+    })
+}
+
+/// A batch back into row images.
+fn images() -> Round {
+    let (plan, batch) = message_batch();
+    let (encoder, mut image) = (ImageEncoder::new(Arc::clone(&plan)), Vec::new());
+    Box::new(move || {
+        let view = BatchView::new(&plan, &batch).expect("a view");
+        for row in 0..view.rows() {
+            image.clear();
+            encoder.image(&view, row, &mut image).expect("an image");
+            black_box(&image);
+        }
+    })
+}
+
+/// The keys of a batch.
+fn keys() -> Round {
+    let (plan, batch) = message_batch();
+    let (codec, mut key) = (KeyCodec::new(Arc::clone(&plan)), Vec::new());
+    Box::new(move || {
+        let view = BatchView::new(&plan, &batch).expect("a view");
+        for row in 0..view.rows() {
+            key.clear();
+            codec.encode_batch(&view, row, &mut key).expect("a key");
+            black_box(&key);
+        }
+    })
 }
 
 /// The checksum of events, as the reader of binlogs computes it.
-fn crc32() -> Loop {
+fn crc32() -> Round {
     let bytes: Vec<u8> = (0..CRC_BYTES).map(|n| (n * 7 % 251) as u8).collect();
-    Loop::new("crc32/bytes", CRC_BYTES as u64, move || {
+    Box::new(move || {
         black_box(crc32fast::hash(black_box(&bytes)));
     })
 }
 
 /// Runs of all keys, merged; the last one counts.
-fn folded() -> Loop {
+fn folded() -> Round {
     let run = |number: u64| {
         let mut keys = Keys::default();
         for n in 0..ROWS {
@@ -153,7 +171,7 @@ fn folded() -> Loop {
         }
     };
     let batches: Vec<RunBatch<()>> = (0..RUNS).map(run).collect();
-    Loop::new("fold/entries", ROWS * RUNS, move || {
+    Box::new(move || {
         let runs = batches.iter().cloned();
         let runs = runs.map(|batch| Run::whole(std::iter::once(Ok(batch))));
         let mut left = 0;

@@ -23,9 +23,10 @@ fn main() {
             let times = std::env::var("TIDELOG_LOOP_TIMES").ok();
             let times = times.map_or(1, |text| text.parse().expect("a number"));
             let found = all.into_iter().find(|each| each.name == name);
-            let mut found = found.unwrap_or_else(|| panic!("no loop is called {name}"));
+            let found = found.unwrap_or_else(|| panic!("no loop is called {name}"));
+            let mut round = (found.prepare)();
             for _ in 0..times {
-                (found.run)();
+                round();
             }
         }
     }
@@ -33,10 +34,11 @@ fn main() {
 
 fn measure(all: Vec<Loop>) {
     let mut criterion = Criterion::default().configure_from_args();
-    for mut each in all {
+    for each in all {
         let mut group = criterion.benchmark_group(each.group());
         group.throughput(Throughput::Elements(each.rows));
-        group.bench_function(each.name, |bencher| bencher.iter(|| (each.run)()));
+        let mut round = (each.prepare)();
+        group.bench_function(each.name, |bencher| bencher.iter(&mut round));
         group.finish();
     }
     criterion.final_summary();

@@ -1,6 +1,7 @@
 //! Whether cost grows with the data and with nothing else: the same rows once, four and sixteen
 //! times; the same rows in a hundred, a thousand and ten thousand tables.
 
+use super::memory::BUDGET_MIB;
 use super::{restore, snapshot};
 use crate::backlog::Prepared;
 use crate::process::Usage;
@@ -105,7 +106,8 @@ fn rows_of(costs: &[Cost], baseline: &str, wanted: &dyn Fn(&Cost) -> f64, aim: f
             let (name, usage) = &cost.usages[command];
             let row = Row::new(&cost.label, *name)
                 .done(cost.rows as f64, "rows", usage.took)
-                .used(usage);
+                .used(usage)
+                .note(usage.memory_over_time(BUDGET_MIB));
             let ratio = usage.took.as_secs_f64() / first / wanted(cost);
             rows.push(match std::ptr::eq(cost, &costs[0]) {
                 true => row,

@@ -12,7 +12,7 @@ use crate::support::{TestServer, start};
 use tidelog::position::Flavor;
 
 /// What every command keeps to by default.
-const BUDGET_MIB: f64 = 512.0;
+pub(super) const BUDGET_MIB: f64 = 512.0;
 
 /// One large transaction; one large table.
 pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
@@ -100,16 +100,5 @@ fn row(label: &str, work: &str, rows: u64, usage: &Usage) -> Row {
             usage.peak_mib / BUDGET_MIB,
             Some(Aim::AtMost(1.0)),
         )
-        .note(trace(usage))
-}
-
-/// The largest resident set over time, at most forty marks; a full one is the budget.
-fn trace(usage: &Usage) -> String {
-    const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let size = usage.trace_mib.len().div_ceil(40).max(1);
-    let parts = usage.trace_mib.chunks(size);
-    let peaks = parts.map(|part| part.iter().max().copied().unwrap_or(0) as f64);
-    let mark = |mib: f64| MARKS[((mib / BUDGET_MIB * 8.0) as usize).min(7)];
-    let marks: String = peaks.map(mark).collect();
-    format!("{marks} ({size} s a mark)")
+        .note(usage.memory_over_time(BUDGET_MIB))
 }

@@ -14,7 +14,9 @@ const RIGHT: [bool; 11] = [
 /// All rows, in columns of one width.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut cells: Vec<[String; 11]> = vec![HEAD.map(str::to_owned)];
-    cells.extend(rows.iter().map(cells_of));
+    // A bar would end the cell.
+    let escaped = |row| cells_of(row).map(|cell| cell.replace('|', "\\|"));
+    cells.extend(rows.iter().map(escaped));
     let width = |column: usize| {
         let lengths = cells.iter().map(|row| row[column].chars().count());
         lengths.max().unwrap_or(0)
@@ -62,12 +64,12 @@ fn cells_of(row: &Row) -> [String; 11] {
     [
         row.flavor.clone(),
         row.workload.clone(),
-        row.work.replace('|', "\\|"),
+        row.work.clone(),
         row.seconds.map_or_else(String::new, |s| format!("{s:.2}")),
         row.rate
             .map_or_else(String::new, |rate| format!("{} {}", number(rate), row.unit)),
         against.map_or_else(String::new, |a| number(a.ratio)),
-        against.map_or_else(String::new, |a| a.baseline.replace('|', "\\|")),
+        against.map_or_else(String::new, |a| a.baseline.clone()),
         aim.unwrap_or_default(),
         row.peak_mib.map_or_else(String::new, |m| format!("{m:.0}")),
         row.cpu_seconds
