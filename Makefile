@@ -5,7 +5,7 @@ help:
 	@echo "make demo    throwaway servers, a messaging workload, the classic mistake, the way back"
 	@echo "make test    every test, against real MySQL and MariaDB servers"
 	@echo "make soak    the long forms: SOAK_SEEDS (60) random histories a flavor, minutes of writes, large things"
-	@echo "make bench   the benchmarks beside their peers, in one table"
+	@echo "make bench   the benchmarks beside their peers, in one table (QUICK=1: minutes; LINES=a,b: some)"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; fails at a crash"
 	@echo "make lint    formatting, clippy and documentation, warnings as errors"
 	@echo "make setup   only what the above set up: database servers, S3 server, DuckDB"
@@ -31,8 +31,12 @@ soak: setup
 	TIDELOG_TEST_SEEDS=1000 cargo test --lib simulation -- --nocapture
 	TIDELOG_TEST_LARGE=1 cargo test --test it large:: -- --nocapture --test-threads=1
 
+# Some terminals export LINES, their height: only the one given to make counts.
+bench_lines = $(if $(findstring command,$(origin LINES)),$(LINES))
+
 bench: setup
-	cargo bench --bench e2e
+	TIDELOG_BENCH_QUICK=$(QUICK) TIDELOG_BENCH_LINES=$(bench_lines) TIDELOG_BENCH_FLAVORS=$(FLAVORS) \
+	TIDELOG_BENCH_RESUME=$(RESUME) TIDELOG_BENCH_PERCENT=$(PERCENT) cargo bench --bench e2e
 
 fuzz:
 	@scripts/fuzz

@@ -4,6 +4,7 @@ use super::s3::S3Server;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidelog::runtime::Stopwatch;
 use tidelog::storage::{Store, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +37,8 @@ pub(crate) enum Act {
     Unconditional,
     /// Passed on after a while, and answered in small pieces.
     Slow(Duration),
+    /// Passed on, and answered so long after the request at the earliest.
+    NotBefore(Duration),
 }
 
 type Plan = dyn Fn(&Request) -> Act + Send + Sync;
@@ -125,7 +128,9 @@ impl Drop for S3Proxy {
 impl Shared {
     /// One request a connection: the answer says that it ends.
     async fn serve(&self, mut near: TcpStream) -> Option<()> {
+        near.set_nodelay(true).ok()?;
         let (head, body) = message(&mut near).await?;
+        let watch = Stopwatch::start();
         let line: Vec<&str> = head.lines().next()?.split(' ').collect();
         let is_condition = |line: &str| line.to_ascii_lowercase().starts_with("if-none-match:");
         let request = Request {
@@ -152,10 +157,14 @@ impl Shared {
         let lines: Vec<&str> = head.lines().filter(is_kept).collect();
         let head = format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
         let mut far = TcpStream::connect(&self.to).await.ok()?;
+        far.set_nodelay(true).ok()?;
         far.write_all(head.as_bytes()).await.ok()?;
         far.write_all(&body).await.ok()?;
         let mut answer = Vec::new();
         far.read_to_end(&mut answer).await.ok()?;
+        if let Act::NotBefore(after) = act {
+            tokio::time::sleep(after.saturating_sub(watch.elapsed())).await;
+        }
         match act {
             Act::LoseAnswer => return None,
             Act::Half => {
