@@ -6,13 +6,13 @@
 //! ten thousand small files and not ten thousand tasks.
 
 use super::batch::{Batch, TableRows};
-use super::spill::{StatementRuns, image_of};
-use crate::error::{Error, Result};
+use super::spill::image_of;
+use crate::error::Result;
 use crate::manifest::{FileOrder, FileRole};
 use crate::position::Seq;
 use crate::runtime::Compute;
 use crate::schema::TableId;
-use crate::segment::{StatementsWriter, TransactionsWriter};
+use crate::segment::TransactionsWriter;
 use crate::storage::SegmentFile;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
@@ -20,9 +20,11 @@ use std::sync::Arc;
 
 mod part;
 mod spilled;
+mod statements;
 
 use part::{Packer, PartWriter, alone};
-pub(crate) use spilled::SpilledTables;
+pub(crate) use spilled::SpilledFiles;
+use statements::StatementFiles;
 
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
@@ -57,7 +59,7 @@ impl EncodedFile {
                 version: *version,
                 part: self.part,
             },
-            (None, FileRole::Statements) => SegmentFile::Statements,
+            (None, FileRole::Statements) => SegmentFile::Statements(self.part),
             (None, FileRole::Raw) => SegmentFile::Raw,
             (None, FileRole::Pack) => SegmentFile::Pack(self.part),
             (None, _) => SegmentFile::Transactions,
@@ -80,8 +82,9 @@ pub(crate) struct EncodedObject {
 pub(crate) struct Encoded {
     pub(crate) batch: Arc<Batch>,
     pub(crate) objects: Vec<EncodedObject>,
-    /// The tables of a batch that does not fit into memory: more objects, one after the other.
-    pub(crate) spilled: Option<SpilledTables>,
+    /// Statements and tables of a batch that does not fit into memory: more objects, one after the
+    /// other.
+    pub(crate) spilled: Option<SpilledFiles>,
 }
 
 /// Encodes a batch. `format_description` heads `raw.binlog`.
@@ -100,7 +103,7 @@ pub(crate) async fn encode(
                 let files = log_files(&batch, &format_description)?;
                 Ok(Encoded {
                     objects: files.into_iter().map(alone).collect(),
-                    spilled: Some(SpilledTables::new(Arc::clone(&batch), tables, zstd_level)),
+                    spilled: Some(SpilledFiles::new(Arc::clone(&batch), tables, zstd_level)),
                     batch,
                 })
             })
@@ -110,7 +113,14 @@ pub(crate) async fn encode(
     let batch = Arc::new(batch);
     let log = {
         let batch = Arc::clone(&batch);
-        compute.run(move || log_files(&batch, &format_description))
+        compute.run(move || {
+            let mut files = log_files(&batch, &format_description)?;
+            let mut statements = StatementFiles::of(&batch);
+            while let Some(file) = statements.next_file(&batch)? {
+                files.push(file);
+            }
+            Ok(files)
+        })
     };
     let mut tasks = Vec::new();
     for group in group(tables) {
@@ -216,7 +226,7 @@ fn table_file(
     )
 }
 
-/// The files that are not of a table.
+/// The files that are not of a table, statements apart.
 fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile>> {
     let seqs = (batch.seq_first, batch.seq_next().prev());
     let file = |role, bytes: Bytes, rows, order| EncodedFile {
@@ -241,26 +251,6 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<Vec<EncodedFile
         rows,
         FileOrder::Seq,
     )];
-    if !batch.statements.is_empty() || !batch.statements_spilled.is_empty() {
-        let mut statements = StatementsWriter::new();
-        for stretch in &batch.statements_spilled {
-            let file = batch.spill.as_ref();
-            let file = file.ok_or_else(|| Error::internal("find statements on disk"))?;
-            for row in StatementRuns::new(file, *stretch) {
-                statements.push(&row?)?;
-            }
-        }
-        for row in &batch.statements {
-            statements.push(row)?;
-        }
-        let rows = statements.rows();
-        files.push(file(
-            FileRole::Statements,
-            statements.finish()?,
-            rows,
-            FileOrder::Seq,
-        ));
-    }
     if !batch.kept.is_empty() {
         let mut bytes = BytesMut::new();
         bytes.put_slice(b"\xfebin");
