@@ -272,11 +272,12 @@ impl Journal {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more commits were acknowledged.
+    /// Waits until so many more commits were acknowledged. What hangs does so for an hour; a machine
+    /// that does much else lets capture wait for its turn.
     pub(crate) async fn wait_for(&self, more: u64) {
         let (wanted, deadline) = (
             self.count() + more,
-            Deadline::after(Duration::from_secs(60)),
+            Deadline::after(Duration::from_secs(300)),
         );
         while self.count() < wanted {
             assert!(
