@@ -8,7 +8,7 @@ use tidelog::binlog::{Assembler, FileReader};
 use tidelog::change::{LogItem, Op, RowsEvent, RowsKind};
 use tidelog::manifest::Catalogue;
 use tidelog::position::{BinlogPosition, Flavor, Seq};
-use tidelog::segment::{ChangeBuilder, ChangeRow, TablePlan};
+use tidelog::segment::{BLOCK_ROWS, ChangeBuilder, ChangeRow, TablePlan};
 
 /// Rows of a batch; also a batch of capture.
 const BATCH_ROWS: usize = 8_192;
@@ -122,6 +122,7 @@ impl Decoder {
             flags: event.flags,
             commit_time_us: 0,
         };
+        let (mut images, mut rows) = (Vec::new(), Vec::new());
         let mut rest = &event.event[event.images.clone()];
         while !rest.is_empty() {
             row.op = match (event.kind, row.op) {
@@ -131,12 +132,18 @@ impl Decoder {
                 (RowsKind::Delete, _) => Op::Delete,
             };
             let length = plan.layout().split(rest, &mut self.cells);
-            let length = length.expect("an image");
-            builder.append(&rest[..length], &row).expect("a row");
-            rest = &rest[length..];
+            let (image, others) = rest.split_at(length.expect("an image"));
+            images.push(image);
+            rows.push(row);
+            rest = others;
             self.images += 1;
-            if builder.len() == BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
-                drop(builder.finish().expect("a batch"));
+            if images.len() == BLOCK_ROWS || rest.is_empty() {
+                builder.append_block(&images, &rows).expect("rows");
+                images.clear();
+                rows.clear();
+                if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
+                    drop(builder.finish().expect("a batch"));
+                }
             }
         }
     }

@@ -193,19 +193,19 @@ impl Log {
             .into_iter()
             .map(|(table, [i, u, d])| (table, json!({"inserted": i, "updated": u, "deleted": d})))
             .collect();
-        let statements: Vec<Value> = changes
-            .statements
-            .iter()
-            .filter(|s| s.seq == transaction.seq && s.kind == StatementKind::Query)
-            .map(|s| {
-                let text = if self.show_statements {
-                    String::from_utf8_lossy(&s.text).into_owned()
-                } else {
-                    masked(&s.text)
-                };
-                json!({"ordinal": s.ordinal, "db": String::from_utf8_lossy(&s.default_db), "text": text})
-            })
-            .collect();
+        let statements = changes.statements_of(transaction.seq).iter();
+        let statements = statements.filter(|s| s.kind == StatementKind::Query);
+        let statements = statements.map(|s| {
+            let mut bytes = Vec::new();
+            changes.text(s, &mut bytes)?;
+            let text = match self.show_statements {
+                true => String::from_utf8_lossy(&bytes).into_owned(),
+                false => masked(&bytes),
+            };
+            let db = String::from_utf8_lossy(&s.default_db);
+            Ok(json!({"ordinal": s.ordinal, "db": db, "text": text}))
+        });
+        let statements = statements.collect::<Result<Vec<Value>>>()?;
         let mut object = json!({
             "seq": transaction.seq,
             "kind": transaction.kind.name(),

@@ -2,15 +2,15 @@
 //! back into order in memory, the images themselves may be on disk.
 
 use super::images::Images;
-use crate::change::Op;
+use crate::change::{Op, StatementKind};
 use crate::error::{Error, Result};
 use crate::manifest::{Catalogue, FileEntry, FileRole, Repository, SegmentManifest};
 use crate::position::Seq;
 use crate::runtime::Compute;
 use crate::schema::{TableId, TableVersion};
 use crate::segment::{
-    BatchView, FileKind, ImageEncoder, ReadOptions, StatementRow, StatementsReader,
-    TableFileReader, TablePlan, TransactionRow, TransactionsReader,
+    BatchView, FileKind, ImageEncoder, ReadOptions, StatementsReader, TableFileReader, TablePlan,
+    TransactionRow, TransactionsReader,
 };
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -91,16 +91,31 @@ pub struct ChangeRef {
     image: Range<u64>,
 }
 
+/// One statement of a segment.
+#[derive(Clone, Debug)]
+pub struct StatementRef {
+    /// Entry.
+    pub seq: Seq,
+    /// Ordinal in the transaction.
+    pub ordinal: i64,
+    /// Kind.
+    pub kind: StatementKind,
+    /// Default database as logged.
+    pub default_db: Bytes,
+    /// Where its text stands: see [`SegmentChanges::text`].
+    text: Range<u64>,
+}
+
 /// A segment in commit order.
 #[derive(Debug, Default)]
 pub struct SegmentChanges {
     /// One row per entry.
     pub transactions: Vec<TransactionRow>,
     /// Statements, by entry and ordinal.
-    pub statements: Vec<StatementRow>,
+    pub statements: Vec<StatementRef>,
     /// Row images by entry, ordinal, before first.
     pub rows: Vec<ChangeRef>,
-    /// All row images.
+    /// All row images, and texts of statements.
     images: Images,
     /// How to read them.
     pub plans: Vec<Arc<TablePlan>>,
@@ -148,6 +163,7 @@ impl SegmentChanges {
         compute
             .run(move || {
                 changes.rows.sort_by_key(|row| (row.seq, row.row, row.op));
+                changes.statements.sort_by_key(|row| (row.seq, row.ordinal));
                 changes.check_entries(first, last)?;
                 Ok(changes)
             })
@@ -159,11 +175,30 @@ impl SegmentChanges {
             FileRole::Transactions => {
                 self.transactions = TransactionsReader::open(bytes)?.collect::<Result<_>>()?;
             }
-            FileRole::Statements => {
-                self.statements = StatementsReader::open(bytes)?.collect::<Result<_>>()?;
-            }
+            FileRole::Statements => self.add_statements(bytes)?,
             FileRole::Changes => self.add_changes(file, bytes, versions)?,
             FileRole::Raw | FileRole::Pack => {}
+        }
+        Ok(())
+    }
+
+    fn add_statements(&mut self, bytes: Bytes) -> Result<()> {
+        for row in StatementsReader::open(bytes)? {
+            let row = row?;
+            let text = self.images.push(|out| {
+                out.extend_from_slice(&row.text);
+                Ok(())
+            })?;
+            // Most are of the same session as the one before.
+            let last = self.statements.last().map(|last| &last.default_db);
+            let same = last.filter(|db| **db == row.default_db).cloned();
+            self.statements.push(StatementRef {
+                seq: row.seq,
+                ordinal: row.ordinal,
+                kind: row.kind,
+                default_db: same.unwrap_or(row.default_db),
+                text,
+            });
         }
         Ok(())
     }
@@ -224,7 +259,7 @@ impl SegmentChanges {
 
     /// The statements of one entry, by ordinal.
     #[must_use]
-    pub fn statements_of(&self, seq: Seq) -> &[StatementRow] {
+    pub fn statements_of(&self, seq: Seq) -> &[StatementRef] {
         let start = self.statements.partition_point(|row| row.seq < seq);
         let end = self.statements.partition_point(|row| row.seq <= seq);
         self.statements.get(start..end).unwrap_or_default()
@@ -236,5 +271,13 @@ impl SegmentChanges {
     /// `Unavailable` when the disk of the temporary folder fails.
     pub fn image(&self, row: &ChangeRef, out: &mut Vec<u8>) -> Result<()> {
         self.images.read(&row.image, out)
+    }
+
+    /// Appends the text of a statement.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn text(&self, statement: &StatementRef, out: &mut Vec<u8>) -> Result<()> {
+        self.images.read(&statement.text, out)
     }
 }

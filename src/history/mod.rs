@@ -7,7 +7,7 @@ mod rebuild;
 mod render;
 mod verify;
 
-pub use changes::{ChangeRef, SegmentChanges, Versions};
+pub use changes::{ChangeRef, SegmentChanges, StatementRef, Versions};
 pub use rebuild::{RebuiltTransaction, count_events, rebuild_segment};
 pub use render::{images_to_json, value};
 pub use verify::{Damage, VerifyOptions, VerifyReport, verify};

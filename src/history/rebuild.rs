@@ -1,9 +1,9 @@
 //! The received events, rebuilt from a segment: what a replica could be fed with.
 
-use super::{ChangeRef, SegmentChanges};
+use super::{ChangeRef, SegmentChanges, StatementRef};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Seq};
-use crate::segment::{EventContent, StatementRow, TransactionRow, each_rebuilt_event};
+use crate::segment::{EventContent, TransactionRow, each_rebuilt_event};
 use bytes::Bytes;
 
 /// The events of one transaction as they were received.
@@ -75,7 +75,7 @@ fn each_event(
 struct Content<'a> {
     changes: &'a SegmentChanges,
     rows: &'a [ChangeRef],
-    statements: &'a [StatementRow],
+    statements: &'a [StatementRef],
 }
 
 impl EventContent for Content<'_> {
@@ -88,12 +88,11 @@ impl EventContent for Content<'_> {
     }
 
     fn text(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<()> {
-        let find = |row: &StatementRow| row.ordinal.cmp(&i64::from(ordinal));
+        let find = |row: &StatementRef| row.ordinal.cmp(&i64::from(ordinal));
         let found = self.statements.binary_search_by(find).ok();
         let row = found.and_then(|at| self.statements.get(at));
         let row =
             row.ok_or_else(|| Error::corrupt("find text of statement").field("ordinal", ordinal))?;
-        out.extend_from_slice(&row.text);
-        Ok(())
+        self.changes.text(row, out)
     }
 }

@@ -5,7 +5,7 @@
 //! outcome of the create is repeated with the same bytes until it is known.
 
 use super::batch::Batch;
-use super::seal::{self, Encoded, EncodedObject, SpilledTables};
+use super::seal::{self, Encoded, EncodedObject, SpilledFiles};
 use crate::error::{Error, Result};
 use crate::manifest::{
     ABSENT_CELLS, Catalogue, CommitOutcome, CommitTimes, Crc32, EVENT_SKELETONS, FileEntry,
@@ -207,26 +207,26 @@ impl Committer {
     async fn put_spilled(
         &self,
         folder: SegmentFolder,
-        tables: SpilledTables,
+        spilled: SpilledFiles,
     ) -> Result<Vec<FileEntry>> {
         let mut files = Vec::new();
-        let (mut tables, mut object) = self.next_object(tables).await?;
+        let (mut spilled, mut object) = self.next_object(spilled).await?;
         while let Some(now) = object {
             let (entries, next) =
-                futures::try_join!(self.put_object(folder, now), self.next_object(tables))?;
+                futures::try_join!(self.put_object(folder, now), self.next_object(spilled))?;
             files.extend(entries);
-            (tables, object) = next;
+            (spilled, object) = next;
         }
         Ok(files)
     }
 
     async fn next_object(
         &self,
-        mut tables: SpilledTables,
-    ) -> Result<(SpilledTables, Option<EncodedObject>)> {
+        mut spilled: SpilledFiles,
+    ) -> Result<(SpilledFiles, Option<EncodedObject>)> {
         let next = move || {
-            let object = tables.next_object()?;
-            Ok((tables, object))
+            let object = spilled.next_object()?;
+            Ok((spilled, object))
         };
         self.compute.run(next).await
     }

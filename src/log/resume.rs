@@ -217,9 +217,8 @@ impl Writer {
         let identity = identity_at(timeline, &stored.manifest)?;
         let place = continued(repository, timeline, stored).await?;
         let mut writer = Writer::at(repository, timeline, place, identity, options, clock);
-        let newest = repository.newest_writer(timeline.timeline).await?;
         // After everybody who has written what is read.
-        writer.committer.epoch = newest.map_or(0, |writer| writer.epoch) + 1;
+        writer.committer.epoch = repository.newest_epoch(timeline.timeline).await? + 1;
         Ok(writer)
     }
 

@@ -6,13 +6,13 @@
 //! ten thousand small files and not ten thousand tasks.
 
 use super::batch::{Batch, TableRows};
-use super::spill::{StatementRuns, image_of};
-use crate::error::{Error, Result};
+use super::spill::image_of;
+use crate::error::Result;
 use crate::manifest::{FileOrder, FileRole};
 use crate::position::Seq;
 use crate::runtime::Compute;
 use crate::schema::TableId;
-use crate::segment::{BLOCK_ROWS, StatementsWriter, TransactionsWriter};
+use crate::segment::{BLOCK_ROWS, TransactionsWriter};
 use crate::storage::SegmentFile;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
@@ -20,9 +20,11 @@ use std::sync::Arc;
 
 mod part;
 mod spilled;
+mod statements;
 
 use part::{Packer, PartWriter, alone};
-pub(crate) use spilled::SpilledTables;
+pub(crate) use spilled::SpilledFiles;
+use statements::StatementFiles;
 
 /// A table with more bytes of images than this is cut into one part per core.
 const SPLIT_BYTES: usize = 8 << 20;
@@ -59,7 +61,7 @@ impl EncodedFile {
                 version: *version,
                 part: self.part,
             },
-            (None, FileRole::Statements) => SegmentFile::Statements,
+            (None, FileRole::Statements) => SegmentFile::Statements(self.part),
             (None, FileRole::Raw) => SegmentFile::Raw,
             (None, FileRole::Pack) => SegmentFile::Pack(self.part),
             (None, _) => SegmentFile::Transactions,
@@ -82,8 +84,9 @@ pub(crate) struct EncodedObject {
 pub(crate) struct Encoded {
     pub(crate) batch: Arc<Batch>,
     pub(crate) objects: Vec<EncodedObject>,
-    /// The tables of a batch that does not fit into memory: more objects, one after the other.
-    pub(crate) spilled: Option<SpilledTables>,
+    /// Statements and tables of a batch that does not fit into memory: more objects, one after the
+    /// other.
+    pub(crate) spilled: Option<SpilledFiles>,
     /// Whether events are in it as skeletons, which a reader must know.
     pub(crate) has_skeletons: bool,
 }
@@ -105,7 +108,7 @@ pub(crate) async fn encode(
                 Ok(Encoded {
                     has_skeletons,
                     objects: files.into_iter().map(alone).collect(),
-                    spilled: Some(SpilledTables::new(Arc::clone(&batch), tables, zstd_level)),
+                    spilled: Some(SpilledFiles::new(Arc::clone(&batch), tables, zstd_level)),
                     batch,
                 })
             })
@@ -117,13 +120,26 @@ pub(crate) async fn encode(
         let batch = Arc::clone(&batch);
         compute.run(move || log_files(&batch, &format_description))
     };
+    let statements = {
+        let batch = Arc::clone(&batch);
+        compute.run(move || {
+            let mut files = Vec::new();
+            let mut statements = StatementFiles::of(&batch);
+            while let Some(file) = statements.next_file(&batch)? {
+                files.push(file);
+            }
+            Ok(files)
+        })
+    };
     let mut tasks = Vec::new();
     for group in group(tables) {
         let (batch, compute) = (Arc::clone(&batch), compute.clone());
         tasks.push(async move { group_files(batch, group, zstd_level, &compute).await });
     }
-    let (log, tables) = futures::try_join!(log, futures::future::try_join_all(tasks))?;
+    let tables = futures::future::try_join_all(tasks);
+    let (log, statements, tables) = futures::try_join!(log, statements, tables)?;
     let (mut files, has_skeletons) = log;
+    files.extend(statements);
     let touched = tables.iter().flatten().filter(|f| f.part == 0).count();
     files.extend(tables.into_iter().flatten());
     Ok(Encoded {
@@ -232,7 +248,7 @@ fn table_file(
     )
 }
 
-/// The files that are not of a table, and whether events are in them as skeletons.
+/// The files that are not of a table, statements apart, and whether events are in them as skeletons.
 fn log_files(batch: &Batch, format_description: &[u8]) -> Result<(Vec<EncodedFile>, bool)> {
     let seqs = (batch.seq_first, batch.seq_next().prev());
     let file = |role, bytes: Bytes, rows, order| EncodedFile {
@@ -253,26 +269,6 @@ fn log_files(batch: &Batch, format_description: &[u8]) -> Result<(Vec<EncodedFil
     let (rows, has_skeletons) = (transactions.rows(), transactions.has_skeletons());
     let bytes = transactions.finish()?;
     let mut files = vec![file(FileRole::Transactions, bytes, rows, FileOrder::Seq)];
-    if !batch.statements.is_empty() || !batch.statements_spilled.is_empty() {
-        let mut statements = StatementsWriter::new();
-        for stretch in &batch.statements_spilled {
-            let file = batch.spill.as_ref();
-            let file = file.ok_or_else(|| Error::internal("find statements on disk"))?;
-            for row in StatementRuns::new(file, *stretch) {
-                statements.push(&row?)?;
-            }
-        }
-        for row in &batch.statements {
-            statements.push(row)?;
-        }
-        let rows = statements.rows();
-        files.push(file(
-            FileRole::Statements,
-            statements.finish()?,
-            rows,
-            FileOrder::Seq,
-        ));
-    }
     if !batch.kept.is_empty() {
         let mut bytes = BytesMut::new();
         bytes.put_slice(b"\xfebin");

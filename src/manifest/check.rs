@@ -122,7 +122,7 @@ fn role_fits(entry: &FileEntry, file: &SegmentFile) -> bool {
     }
     match file {
         SegmentFile::Transactions => entry.role == FileRole::Transactions,
-        SegmentFile::Statements => entry.role == FileRole::Statements,
+        SegmentFile::Statements(part) => entry.role == FileRole::Statements && entry.part == *part,
         SegmentFile::Raw => entry.role == FileRole::Raw,
         SegmentFile::Pack(_) => true,
         SegmentFile::Changes {

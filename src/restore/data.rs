@@ -204,13 +204,16 @@ impl Writer {
         let sent = folded.await;
         let sent = sent.map_err(|e| Error::internal("fold table").source(e))?;
         let sent = sent.map_err(|e| named_virtuals(e, work))?;
+        // Where nothing is left to be done behind the rows, one transaction ends a small table.
+        let is_whole = open_bytes > 0 && work.counter.is_none();
+        now.finished = is_whole.then_some(sent.sums);
         if open_bytes > 0 {
             commit(client, &table.table_id, is_last.then_some(&now)).await?;
         }
         drop(turn);
         let next_id = self.count(client, work, sent.largest_id).await?;
         now.finished = Some(sent.sums);
-        if is_last {
+        if is_last && !is_whole {
             client.exec("BEGIN").await?;
             commit(client, &table.table_id, Some(&now)).await?;
         }

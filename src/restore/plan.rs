@@ -3,6 +3,7 @@
 //! Pure: decided from manifests that are already read. What cannot be restored exactly is
 //! refused here, before anything is touched.
 
+mod files;
 mod render;
 mod tables;
 

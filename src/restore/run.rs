@@ -20,7 +20,7 @@ use crate::position::{Flavor, GtidSet};
 use crate::runtime::{Clock, Compute};
 use crate::schema::TableId;
 use crate::source::{Endpoint, ObjectKind, Severity, SqlClient, TargetNeeds, check_target};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One restore.
@@ -434,11 +434,13 @@ async fn is_pristine(client: &mut SqlClient) -> Result<bool> {
 
 /// Every table of the plan must have a definition to be created from.
 fn refuse_undefined(plan: &RestorePlan, objects: &Objects) -> Result<()> {
+    let defined = objects.before.iter();
+    let defined = defined.filter(|object| object.kind != ObjectKind::Database);
+    let defined: BTreeSet<(&str, &str)> = defined
+        .map(|object| (object.db.as_str(), object.name.as_str()))
+        .collect();
     for name in plan.tables.iter().filter_map(|t| t.base_name.as_ref()) {
-        let defined = objects.before.iter().any(|object| {
-            object.kind != ObjectKind::Database && object.db == name.db && object.name == name.table
-        });
-        if !defined {
+        if !defined.contains(&(name.db.as_str(), name.table.as_str())) {
             return Err(
                 Error::corrupt("restore: the base has no definition of a table")
                     .field("table", name)

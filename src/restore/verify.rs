@@ -11,6 +11,7 @@ use crate::source::{
     CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient, SqlSession,
     read_catalogue,
 };
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
@@ -164,9 +165,12 @@ impl Reader<'_> {
         let mut control = SqlClient::connect(self.target, &SqlSession::default()).await?;
         let tables = read_catalogue(&mut control).await?;
         control.close().await;
+        let names_there = tables
+            .into_iter()
+            .map(|table| (table.shape.name.clone(), table));
+        let there: HashMap<TableName, CatalogueTable> = names_there.collect();
         let found = names.iter().map(|name| {
-            let found = tables.iter().find(|t| t.shape.name == *name);
-            found.cloned().ok_or_else(|| {
+            there.get(name).cloned().ok_or_else(|| {
                 Error::corrupt("verify restore: a table is not on the target").field("table", name)
             })
         });

@@ -291,7 +291,7 @@ async fn one(
             through: left.commit_us.and_then(time),
         };
         tail_us = left.commit_us;
-        let writer = repository.newest_writer(timeline.timeline).await?;
+        let writer = repository.known_writer(timeline.timeline).await?;
         status.durability = writer.and_then(|writer| writer.durability);
         let prepared = manifest.open_xa.iter().map(|xa| PreparedXa {
             seq: xa.seq,

@@ -47,7 +47,8 @@ pub(super) async fn open_at(
             before => repository.manifest(timeline, before).await?,
         };
         let former = before.map_or(Vec::new(), |before| before.manifest.open_xa.clone());
-        let statements = statements(repository, segment).await?;
+        let entries: Vec<Seq> = later.iter().map(|row| row.seq).collect();
+        let statements = statements(repository, segment, &entries).await?;
         for row in later {
             open.push(prepared(segment, &former, &statements, row)?);
         }
@@ -124,14 +125,19 @@ fn xid(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The statements of some entries, ascending: all of a segment may be more than memory holds.
 async fn statements(
     repository: &Repository,
     segment: &SegmentManifest,
+    entries: &[Seq],
 ) -> Result<Vec<StatementRow>> {
+    let is_wanted = |row: &StatementRow| entries.binary_search(&row.seq).is_ok();
     let mut rows = Vec::new();
     for file in segment.files_of(FileRole::Statements) {
         let bytes = repository.get_file(file).await?;
-        let read: Result<Vec<StatementRow>> = StatementsReader::open(bytes)?.collect();
+        let read = StatementsReader::open(bytes)?;
+        let read = read.filter(|row| row.as_ref().map_or(true, is_wanted));
+        let read: Result<Vec<StatementRow>> = read.collect();
         rows.extend(read.map_err(|e| e.field("object", &file.object))?);
     }
     Ok(rows)

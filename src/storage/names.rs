@@ -28,8 +28,8 @@ pub struct SegmentFolder {
 pub enum SegmentFile {
     /// `transactions.parquet`
     Transactions,
-    /// `statements.parquet`
-    Statements,
+    /// `statements.parquet`, `statements-<part>.parquet`
+    Statements(u32),
     /// `<table_id>.v<version>.<part>.parquet`
     Changes {
         /// Table.
@@ -237,7 +237,8 @@ impl fmt::Display for SegmentFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SegmentFile::Transactions => f.write_str("transactions.parquet"),
-            SegmentFile::Statements => f.write_str("statements.parquet"),
+            SegmentFile::Statements(0) => f.write_str("statements.parquet"),
+            SegmentFile::Statements(part) => write!(f, "statements-{part}.parquet"),
             SegmentFile::Changes {
                 table_id,
                 version,
@@ -380,9 +381,16 @@ fn segment_file(text: &str) -> Option<SegmentFile> {
     {
         return Some(SegmentFile::Pack(number(n, 1)?));
     }
+    if let Some(part) = text
+        .strip_prefix("statements-")
+        .and_then(|t| t.strip_suffix(".parquet"))
+    {
+        let part = number(part, 1)?;
+        return (part > 0).then_some(SegmentFile::Statements(part));
+    }
     Some(match text {
         "transactions.parquet" => SegmentFile::Transactions,
-        "statements.parquet" => SegmentFile::Statements,
+        "statements.parquet" => SegmentFile::Statements(0),
         "raw.binlog" => SegmentFile::Raw,
         _ => {
             let mut parts = text.strip_suffix(".parquet")?.split('.');

@@ -29,12 +29,27 @@ impl Store {
         result
     }
 
+    /// Checks that an object which was just created cannot be created again. The same bytes are put,
+    /// so that nothing is harmed where the store lies.
+    ///
+    /// # Errors
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when it can: two writers would not see
+    /// each other.
+    pub(crate) async fn require_created_once(&self, name: &str, bytes: Bytes) -> Result<()> {
+        match self.create_once(name, bytes).await? {
+            false => Ok(()),
+            true => Err(self.lies("create an object twice").field("object", name)),
+        }
+    }
+
+    fn lies(&self, what: &'static str) -> Error {
+        Error::incompatible(what)
+            .field("store", self.location())
+            .hint("use a store with conditional puts (If-None-Match) and ordered lists")
+    }
+
     async fn probe_with(&self, folder: &str, names: &[String; 3]) -> Result<()> {
-        let lies = |what: &'static str| {
-            Error::incompatible(what)
-                .field("store", self.location())
-                .hint("use a store with conditional puts (If-None-Match) and ordered lists")
-        };
+        let lies = |what: &'static str| self.lies(what);
         let [a, b, c] = names;
         if self.get(a).await?.is_some() {
             return Err(lies("find an object before it was made"));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidelog::position::Flavor;
 
 mod full_size;
+mod statements;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,6 +3,7 @@
 mod forked;
 mod one_name;
 mod rewritten;
+mod tail;
 
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
 use crate::support::server::{FLAVORS, TestServer};
@@ -349,7 +350,7 @@ async fn fault_29_a_reset_while_dumping_ends_capture() {
         let capture = tokio::task::spawn_blocking(move || {
             let quick = ["--heartbeat-ms", "500", "--seal-interval-ms", "300"];
             let all = ["capture", "--source", &url, "--repo", &repo];
-            cli::run(&[&all[..], &quick[..]].concat())
+            cli::run_to_its_end(&[&all[..], &quick[..]].concat())
         });
         insert(&mut conn, 0..3).await;
         let rows = || status(&setup)["timelines"][0]["rows"].as_i64();

@@ -4,4 +4,5 @@ mod crash;
 mod faults;
 pub(crate) mod harness;
 mod order;
+mod order_s3;
 mod store;

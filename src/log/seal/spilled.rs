@@ -1,7 +1,8 @@
-//! The tables of a batch that is larger than memory: their runs on disk become objects one after
-//! the other, each stored before the next but one is made.
+//! Statements and tables of a batch that is larger than memory: what is on disk of them becomes
+//! objects one after the other, each stored before the next but one is made.
 
-use super::part::{Packer, PartWriter};
+use super::part::{Packer, PartWriter, alone};
+use super::statements::StatementFiles;
 use super::{EncodedFile, EncodedObject};
 use crate::error::{Error, Result};
 use crate::log::batch::{Batch, TableRows};
@@ -23,10 +24,11 @@ struct Merging {
     part: u32,
 }
 
-/// What is left to be made of the tables.
+/// What is left to be made of them.
 #[derive(Debug)]
-pub(crate) struct SpilledTables {
+pub(crate) struct SpilledFiles {
     batch: Arc<Batch>,
+    statements: StatementFiles,
     tables: std::vec::IntoIter<TableRows>,
     now: Option<Merging>,
     packer: Packer,
@@ -35,17 +37,18 @@ pub(crate) struct SpilledTables {
     zstd_level: i32,
 }
 
-impl SpilledTables {
-    /// All tables of a batch; all of its rows are on disk.
+impl SpilledFiles {
+    /// All of a batch; its rows are on disk.
     pub(super) fn new(
         batch: Arc<Batch>,
         mut tables: Vec<TableRows>,
         zstd_level: i32,
-    ) -> SpilledTables {
+    ) -> SpilledFiles {
         tables.retain(TableRows::has_rows);
         let object_bytes = batch.memory_max / OBJECTS_IN_MEMORY;
         let object_bytes = object_bytes.clamp(OBJECT_BYTES_MIN, OBJECT_BYTES_MAX);
-        SpilledTables {
+        SpilledFiles {
+            statements: StatementFiles::of(&batch),
             batch,
             packer: Packer::new(tables.len(), object_bytes),
             object_bytes,
@@ -61,6 +64,9 @@ impl SpilledTables {
     /// [`Unavailable`](crate::error::ErrorKind::Unavailable) when the disk fails; those of the
     /// encoding.
     pub(crate) fn next_object(&mut self) -> Result<Option<EncodedObject>> {
+        if let Some(file) = self.statements.next_file(&self.batch)? {
+            return Ok(Some(alone(file)));
+        }
         while let Some(file) = self.next_file()? {
             if let Some(object) = self.packer.add(file) {
                 return Ok(Some(object));

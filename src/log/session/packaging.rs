@@ -11,6 +11,12 @@ use crate::manifest::MarkKind;
 use crate::runtime::Stopwatch;
 use crate::source::{Endpoint, SqlClient, SqlSession, read_catalogue};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A seal at the end of capture that takes longer than this is spoken of,
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// and again at this distance.
+const STOP_REMINDER: Duration = Duration::from_secs(60);
 
 impl Capture {
     /// The batch is old enough, or somebody asked for it to be sealed.
@@ -167,9 +173,25 @@ impl Capture {
 
     /// Seals what is whole, waits until it is committed, and ends.
     pub(super) async fn finish(&mut self, end: CaptureEnd, control: &CaptureControl) -> Ended {
-        match self.drain(control).await {
-            Ok(()) => Ended::Done(end),
-            Err(ended) => ended,
+        let drain = self.drain(control);
+        tokio::pin!(drain);
+        let mut patience = STOP_PATIENCE;
+        loop {
+            tokio::select! {
+                drained = &mut drain => {
+                    return match drained {
+                        Ok(()) => Ended::Done(end),
+                        Err(ended) => ended,
+                    };
+                }
+                // The store may be away for hours, and whoever asked looks at a process that goes on.
+                () = tokio::time::sleep(patience) => tracing::warn!(
+                    "capture is to end and waits for the store to take what was received: it ends by \
+                     itself when the store is back. To end it now, kill it (SIGKILL): nothing that was \
+                     acknowledged is lost, and the next capture goes on from what is durable"
+                ),
+            }
+            patience = STOP_REMINDER;
         }
     }
 

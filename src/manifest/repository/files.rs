@@ -78,6 +78,18 @@ impl Repository {
         check_file(file, bytes).await
     }
 
+    /// A member of a pack that was read already, checked in the same way.
+    ///
+    /// # Errors
+    /// As [`get_file`](Self::get_file).
+    pub async fn member_of(&self, pack: &Bytes, file: &FileEntry) -> Result<Bytes> {
+        let range = file_range(file)?;
+        if range.end > pack.len() as u64 {
+            return Err(missing(&file.object).field("offset", file.offset));
+        }
+        check_file(file, pack.slice(range.start as usize..range.end as usize)).await
+    }
+
     /// The bytes of several files, in their order, each checked; members of one pack that
     /// follow each other are read together.
     ///

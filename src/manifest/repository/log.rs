@@ -63,7 +63,7 @@ impl Repository {
     }
 
     async fn head_hint(&self, timeline: u32) -> Result<Seq> {
-        let newest = self.newest_writer(timeline).await?;
+        let newest = self.known_writer(timeline).await?;
         Ok(newest.map_or(Seq(0), |writer| writer.head_hint))
     }
 

@@ -20,7 +20,7 @@ use super::digest::Sha256;
 use super::document::Document;
 use super::repo::{Fork, RepoHeader, Timeline, WriterEpoch};
 use super::segment::SegmentManifest;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::position::{Flavor, Seq};
 use crate::runtime::{Clock, ids};
 use crate::storage::{BaseId, Created, ObjectName, Store};
@@ -202,16 +202,19 @@ impl Repository {
     /// Claims the next writer epoch: from its first commit on, writers before are fenced.
     ///
     /// # Errors
-    /// As [`Store::create`].
+    /// As [`newest_writer`](Self::newest_writer), for nobody writes behind a claim that is damaged;
+    /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the store lets an object be
+    /// created twice.
     pub async fn claim_epoch(
         &self,
         timeline: u32,
         claim: &EpochClaim,
         clock: &Clock,
     ) -> Result<WriterEpoch> {
+        let newest = self.newest_writer(timeline).await?;
         let mut writer = WriterEpoch {
             timeline,
-            epoch: self.newest_epoch(timeline).await?,
+            epoch: newest.map_or(0, |newest| newest.epoch),
             writer_id: claim.writer_id,
             host: claim.host.clone(),
             pid: std::process::id(),
@@ -224,7 +227,9 @@ impl Repository {
             writer.epoch += 1;
             let epoch = writer.epoch;
             let name = ObjectName::Writer { timeline, epoch }.to_string();
-            if self.store.create(&name, writer.encode()?).await? == Created::Ours {
+            let bytes = writer.encode()?;
+            if self.store.create(&name, bytes.clone()).await? == Created::Ours {
+                self.store.require_created_once(&name, bytes).await?;
                 return Ok(writer);
             }
         }
@@ -240,21 +245,43 @@ impl Repository {
         Ok(self.store.get(&name).await?.is_none())
     }
 
-    /// What the newest writer said when it claimed its epoch; `None` before the first.
+    /// What the newest writer said when it claimed its epoch; `None` before the first. Readers do
+    /// without it where it is damaged: [`known_writer`](Self::known_writer).
     ///
     /// # Errors
     /// As [`Store::get`] and [`Document::decode`].
     pub async fn newest_writer(&self, timeline: u32) -> Result<Option<WriterEpoch>> {
         let epoch = self.newest_epoch(timeline).await?;
         let name = ObjectName::Writer { timeline, epoch }.to_string();
-        match self.store.get(&name).await? {
-            Some(bytes) => WriterEpoch::decode(&name, &bytes).map(Some),
-            None => Ok(None),
+        let Some(bytes) = self.store.get(&name).await? else {
+            return Ok(None);
+        };
+        let writer = WriterEpoch::decode(&name, &bytes)?;
+        check_place(writer.timeline == timeline && writer.epoch == epoch, &name)?;
+        Ok(Some(writer))
+    }
+
+    /// As [`newest_writer`](Self::newest_writer) for a reader: what a claim says is a hint to it, and
+    /// a damaged one says nothing.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn known_writer(&self, timeline: u32) -> Result<Option<WriterEpoch>> {
+        match self.newest_writer(timeline).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let report = error.report();
+                tracing::warn!(error = %report, "the claim of the newest writer cannot be read");
+                Ok(None)
+            }
+            found => found,
         }
     }
 
-    /// The newest claimed epoch of a timeline; 0 when there is none.
-    async fn newest_epoch(&self, timeline: u32) -> Result<u64> {
+    /// The newest claimed epoch of a timeline, by its name; 0 when there is none.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub async fn newest_epoch(&self, timeline: u32) -> Result<u64> {
         let prefix = ObjectName::writers_prefix(timeline);
         let names = self.store.list(&prefix, None, usize::MAX).await?;
         let epochs = names

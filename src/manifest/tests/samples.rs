@@ -139,7 +139,7 @@ fn files() -> Vec<FileEntry> {
         file(folder.file(SegmentFile::Transactions), 1000, 4),
         FileEntry {
             role: FileRole::Statements,
-            ..file(folder.file(SegmentFile::Statements), 500, 1)
+            ..file(folder.file(SegmentFile::Statements(0)), 500, 1)
         },
         FileEntry {
             role: FileRole::Pack,

@@ -18,7 +18,7 @@ use crate::position::{Flavor, Seq};
 use crate::schema::ddl::{self, Effect, ObjectKind, Obstacle, StatementClass, StatementContext};
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::{StatementRow, StatementsReader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A logged statement that changes definitions.
@@ -187,10 +187,9 @@ impl Reading<'_> {
         rows: impl Iterator<Item = Result<StatementRow>>,
         wanted: &[Seq],
     ) -> Result<Vec<Ddl>> {
-        let is_keyless = |name: &TableName| {
-            let mut versions = self.versions.values();
-            versions.any(|v| v.name == *name && v.key.is_empty())
-        };
+        let keyless = self.versions.values().filter(|v| v.key.is_empty());
+        let keyless: BTreeSet<&TableName> = keyless.map(|version| &version.name).collect();
+        let is_keyless = |name: &TableName| keyless.contains(name);
         let mut found = Vec::new();
         for row in rows {
             let row = row?;

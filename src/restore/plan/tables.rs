@@ -1,8 +1,9 @@
 //! Which tables a restore writes, from which files, and where DDL stands between their rows.
 
+use super::files::{Files, change_files};
 use super::{PlanInput, refuse_barriers, version};
 use crate::error::{Error, Result};
-use crate::manifest::{FileEntry, FileRole};
+use crate::manifest::BaseTable;
 use crate::position::Seq;
 use crate::restore::ddl::model::{self, Incarnation, Model, Sight};
 use crate::restore::ddl::{Ddl, PlannedStatement, commands, events};
@@ -10,7 +11,7 @@ use crate::restore::table::{Epoch, PlannedTable};
 use crate::schema::ddl::Effect;
 use crate::schema::{TableId, TableName};
 use crate::source::ObjectKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Tables by name, and the statements that are run again.
@@ -22,6 +23,7 @@ pub(super) fn decide(input: &PlanInput<'_>) -> Result<(Vec<PlannedTable>, Vec<Pl
     let ddl: Vec<Ddl> = statements_after_base(input)?;
     let model = Model::of(base_tables(input), sights(input)?, &ddl)?;
     let needs = Needs::of(input, &model, &ddl);
+    let files = Files::of(input);
     let mut places = BTreeMap::new();
     let mut tables = Vec::new();
     for (index, incarnation) in model.tables.iter().enumerate() {
@@ -30,7 +32,7 @@ pub(super) fn decide(input: &PlanInput<'_>) -> Result<(Vec<PlannedTable>, Vec<Pl
             let mut table = planned(input, incarnation, index)?;
             table.is_wanted = needs.wanted(index);
             if needs.rows(index) {
-                add_files(input, &mut table)?;
+                files.add_to(input, &mut table)?;
                 add_epochs(input, &mut table, incarnation)?;
             }
             tables.push(table);
@@ -92,25 +94,26 @@ fn statements_after_base(input: &PlanInput<'_>) -> Result<Vec<Ddl>> {
 }
 
 fn base_tables(input: &PlanInput<'_>) -> Vec<model::BaseTable> {
+    let objects = input.objects.iter();
+    let sequences = objects.filter(|object| object.kind == ObjectKind::Sequence);
+    let sequences: BTreeSet<(&str, &str)> = sequences
+        .map(|object| (object.db.as_str(), object.name.as_str()))
+        .collect();
     let all = input.base.tables.iter();
     all.map(|table| model::BaseTable {
         id: table.table_id.clone(),
         name: table.name.clone(),
         exact_from: table.exact_from_seq,
-        is_sequence: input.objects.iter().any(|object| {
-            object.kind == ObjectKind::Sequence
-                && object.db == table.name.db
-                && object.name == table.name.table
-        }),
+        is_sequence: sequences.contains(&(table.name.db.as_str(), table.name.table.as_str())),
     })
     .collect()
 }
 
-fn change_files<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a FileEntry> {
-    // Those before the base come first: the files are in the order of the log.
-    let segments = input.counting.earlier().iter().chain(input.segments);
-    let files = segments.flat_map(|segment| segment.files_of(FileRole::Changes));
-    files.filter(|file| file.seq_first <= input.cut.seq)
+/// What the base says of a table; its list is in order.
+fn of_base<'a>(input: &PlanInput<'a>, id: &TableId) -> Option<&'a BaseTable> {
+    let tables = &input.base.tables;
+    let found = tables.binary_search_by(|table| table.table_id.cmp(id));
+    tables.get(found.ok()?)
 }
 
 /// First rows of every table id that the base does not have, rows that only a barrier tells of
@@ -124,8 +127,7 @@ fn sights(input: &PlanInput<'_>) -> Result<Vec<Sight>> {
             return Err(Error::corrupt("plan restore: a change file names no table")
                 .field("object", &file.object));
         };
-        let in_base = input.base.tables.iter().any(|t| t.table_id == *id);
-        if in_base || file.seq_last <= input.base.seq {
+        if of_base(input, id).is_some() || file.seq_last <= input.base.seq {
             continue;
         }
         let record = version(input, id, number)?;
@@ -134,9 +136,8 @@ fn sights(input: &PlanInput<'_>) -> Result<Vec<Sight>> {
     }
     for barrier in input.segments.iter().flat_map(|segment| &segment.barriers) {
         let Some(id) = &barrier.table else { continue };
-        let in_base = input.base.tables.iter().any(|t| t.table_id == *id);
         let is_after = barrier.seq > input.base.seq && barrier.seq <= input.cut.seq;
-        if in_base || !is_after || !barrier.stops() {
+        if of_base(input, id).is_some() || !is_after || !barrier.stops() {
             continue;
         }
         let versions = input
@@ -260,11 +261,8 @@ fn set(flags: &mut [bool], index: usize) {
 
 /// A table without its files yet.
 fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<PlannedTable> {
-    let base = input
-        .base
-        .tables
-        .iter()
-        .find(|base| table.in_base && Some(&base.table_id) == table.id.as_ref());
+    let id = table.id.as_ref().filter(|_| table.in_base);
+    let base = id.and_then(|id| of_base(input, id));
     // A table without rows in the log has no id there; this one is nobody else's.
     let made_up = || TableId::allocate(input.base.timeline, table.after, u32::MAX - index as u32);
     let mut planned = PlannedTable {
@@ -291,42 +289,6 @@ fn planned(input: &PlanInput<'_>, table: &Incarnation, index: usize) -> Result<P
         planned.versions.insert(base.version, record);
     }
     Ok(planned)
-}
-
-fn add_files(input: &PlanInput<'_>, table: &mut PlannedTable) -> Result<()> {
-    let ours = |id: &TableId| *id == table.table_id;
-    for file in input.base_files.iter().filter(|f| ours(&f.table_id)) {
-        let record = version(input, &file.table_id, file.version)?;
-        table.versions.insert(file.version, record);
-        table.bytes += file.bytes;
-        table.base_files.push(file.clone());
-    }
-    let rows: u64 = table.base_files.iter().map(|f| f.rows).sum();
-    if rows != table.base_rows {
-        return Err(
-            Error::corrupt("plan restore: file list and manifest of the base differ")
-                .field("table", &table.name)
-                .field("rows", table.base_rows)
-                .field("listed", rows),
-        );
-    }
-    for file in change_files(input) {
-        let (Some(id), Some(number)) = (&file.table_id, file.version) else {
-            continue;
-        };
-        if *id != table.table_id
-            || !input
-                .counting
-                .reads(file, table.exact_from_seq, input.cut.seq)
-        {
-            continue;
-        }
-        table.versions.insert(number, version(input, id, number)?);
-        table.change_rows += file.rows;
-        table.bytes += file.length;
-        table.change_files.push(file.clone());
-    }
-    Ok(())
 }
 
 fn add_epochs(

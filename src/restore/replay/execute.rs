@@ -1,6 +1,6 @@
 //! Runs one statement on the target, as the source ran it.
 
-use super::session::{self, Surroundings};
+use super::session::{self, Set, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Flavor;
 use crate::restore::ddl::PlannedStatement;
@@ -9,18 +9,45 @@ use crate::source::{SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
 
+/// What is set on a connection by the statement before. Most are of one session like it: ten
+/// thousand tables are made by as many statements, each of which needs a dozen settings.
+#[derive(Debug, Default)]
+pub(super) struct Standing(Option<Vec<Set>>);
+
+impl Standing {
+    /// Nothing is known of the connection any more.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    /// What is left to be set where all of this must stand: all of it, or the time alone. Settings
+    /// depend on each other, so that no other part of them is sent for itself.
+    fn missing<'a>(&self, all: &'a [Set]) -> &'a [Set] {
+        let is_same = |(a, b): (&Set, &Set)| a == b || (a.is_time() && b.is_time());
+        let stands = self.0.as_ref().is_some_and(|standing| {
+            standing.len() == all.len() && standing.iter().zip(all).all(is_same)
+        });
+        let time = all.iter().position(Set::is_time).filter(|_| stands);
+        time.and_then(|at| all.get(at..=at)).unwrap_or(all)
+    }
+}
+
 /// Runs a statement in the session it was logged with.
 ///
 /// # Errors
 /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the target refuses it; those of the
 /// connection.
 pub(super) async fn execute(
-    session: &mut SqlClient,
+    (session, standing): (&mut SqlClient, &mut Standing),
     statement: &PlannedStatement,
     around: Surroundings<'_>,
 ) -> Result<()> {
-    session.exec("SET NAMES utf8mb4").await?;
-    for set in session::statements(&statement.ddl, around)? {
+    let wanted = session::statements(&statement.ddl, around)?;
+    let missing = standing.missing(&wanted);
+    if missing.len() == wanted.len() {
+        session.exec("SET NAMES utf8mb4").await?;
+    }
+    for set in missing {
         match session.exec(&set.sql).await {
             Err(error) if !set.optional || error.kind() == ErrorKind::Unavailable => {
                 return Err(refused(statement, error));
@@ -28,8 +55,14 @@ pub(super) async fn execute(
             _ => {}
         }
     }
+    // The default database and its character set are part of the session: what is about anything but
+    // tables may change them.
+    let mut effects = statement.ddl.effects.iter();
+    let is_of_tables = effects.all(|effect| !effect.tables().is_empty());
+    standing.0 = is_of_tables.then_some(wanted);
     for command in &statement.commands {
         if !command.is_logged {
+            standing.forget();
             session.exec("SET NAMES utf8mb4").await?;
         }
         let mut done = send(session, &command.text).await;

@@ -1,7 +1,7 @@
 //! Carries statements out on the target, with the rows they read in place before each.
 
 use super::columns::SpecialColumns;
-use super::execute::{collations, disable, execute};
+use super::execute::{Standing, collations, disable, execute};
 use super::session::Surroundings;
 use crate::error::{Error, Result};
 use crate::restore::cascade::TableCascades;
@@ -52,6 +52,7 @@ impl Replay<'_> {
         if touching.any(PlannedStatement::touches_events) {
             self.writer.target.hold_events(&mut session).await?;
         }
+        let mut standing = Standing::default();
         for statement in &self.plan.statements {
             self.load(&statement.loads).await?;
             self.refuse_to_carry(statement)?;
@@ -61,8 +62,9 @@ impl Replay<'_> {
                 zones: self.writer.target.zones(),
                 collations: &collations,
             };
-            execute(&mut session, statement, around).await?;
+            execute((&mut session, &mut standing), statement, around).await?;
             for event in &statement.events {
+                standing.forget();
                 disable(&mut session, event, notes).await?;
             }
             self.look_again(statement).await?;

@@ -1,7 +1,7 @@
 //! The session a statement was logged with, as SET statements.
 //!
-//! What the log does not say of a session is what the source's settings were; every statement
-//! sets all of it, since the connection still has what the one before set.
+//! What the log does not say of a session is what the source's settings were; all of it is set,
+//! unless the connection has it from the statement before.
 
 use crate::binlog::query::status_vars;
 use crate::error::{Error, Result};
@@ -31,6 +31,13 @@ pub(super) struct Set {
     pub(super) sql: String,
     /// A server without this setting, or without this database, is good all the same.
     pub(super) optional: bool,
+}
+
+impl Set {
+    /// Whether it says when the statement was run: no two say the same.
+    pub(super) fn is_time(&self) -> bool {
+        self.sql.starts_with("SET timestamp=")
+    }
 }
 
 /// The statements that make the session of a logged one.

@@ -46,7 +46,8 @@ fn samples(timeline: u32, number: i64, small: u32) -> Vec<ObjectName> {
     names.extend([BaseFile::Files, BaseFile::Views, BaseFile::Schema].map(|f| base.file(f)));
     let files = [
         SegmentFile::Transactions,
-        SegmentFile::Statements,
+        SegmentFile::Statements(0),
+        SegmentFile::Statements(small),
         SegmentFile::Changes {
             table_id,
             version: small,
@@ -81,6 +82,7 @@ fn names_are_those_of_the_format_document() {
             format!("timelines/0001/base/{seq}-0007/schema.sql.zst"),
             format!("{segment}/transactions.parquet"),
             format!("{segment}/statements.parquet"),
+            format!("{segment}/statements-7.parquet"),
             format!("{segment}/{table}.v7.7.parquet"),
             format!("{segment}/pack-7.bin"),
             format!("{segment}/raw.binlog"),

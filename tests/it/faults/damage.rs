@@ -1,10 +1,10 @@
 //! Objects that are not what they were: each is found and named by verify, and no restore that
 //! needs it goes through.
 
-use crate::support::Setup;
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint};
 use crate::support::recorded::objects;
 use crate::support::sql::exec_all;
+use crate::support::{Setup, cli};
 use bytes::Bytes;
 use tidelog::history::{VerifyOptions, VerifyReport, verify};
 use tidelog::manifest::Repository;
@@ -218,4 +218,25 @@ async fn restores(setup: &Setup, store: &Store, whole: &Objects, moments: &[Mome
             "{part}: {refused:#?}"
         );
     }
+    // What a writer said when it began helps to find the end of the log, and no more than that.
+    let claims = |name: &&str| name.contains("/writers/");
+    assert_eq!(refused.iter().find(|name| claims(name)), None);
+    let (claim, bytes) = whole
+        .iter()
+        .rfind(|(name, _)| claims(&name.as_str()))
+        .expect("a claim");
+    let mut flipped = bytes.to_vec();
+    flipped[bytes.len() / 2] ^= 4;
+    store.put(claim, flipped.into()).await.expect("damage");
+    let url = setup.source.account_url();
+    let capture = cli::run(&["capture", "--once", "--source", &url, "--repo", &setup.repo]);
+    capture.refused(capture.code(), &[claim]);
+    assert_eq!(
+        objects(store).await.len(),
+        whole.len(),
+        "nothing was written"
+    );
+    cli::run(&["status", "--repo", &setup.repo]).success();
+    store.put(claim, bytes.clone()).await.expect("mend");
+    setup.capture();
 }

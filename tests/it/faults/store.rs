@@ -180,6 +180,25 @@ async fn fault_14_a_store_that_ignores_conditions_gets_no_repository() {
     scene.proxy.plan(|_| Act::Pass);
     let none = Repository::open(scene.store("lies")).await;
     assert_eq!(none.expect_err("none was made").kind(), ErrorKind::Config);
+
+    // One that does so from some day on gets no writer, and keeps what it has.
+    let store = scene.store("lies-later");
+    scene.recorded.copy_to(&store).await;
+    scene.proxy.plan(|request| match request.is_create {
+        true => Act::Unconditional,
+        false => Act::Pass,
+    });
+    let source = scene.source().await;
+    let done = once(&store, source.endpoint(), scene.recorded.at_us).await;
+    let error = done.expect_err("two writers would not see each other");
+    assert_eq!(error.kind(), ErrorKind::Incompatible, "{}", error.report());
+    assert!(error.report().contains("/writers/"), "{}", error.report());
+    scene.proxy.plan(|_| Act::Pass);
+    let source = scene.source().await;
+    let done = once(&store, source.endpoint(), scene.recorded.at_us).await;
+    done.expect("capture goes on");
+    let whole = uncut(scene.recorded).await;
+    assert_eq!(content(&store).await.events, whole.events);
 }
 
 /// Credentials that expire in the middle: capture ends and says so, whatever it was doing; what is

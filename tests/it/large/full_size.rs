@@ -1,7 +1,7 @@
 //! The sizes that the design names, with the default limits. They take minutes and gigabytes:
 //! `make soak` asks for them by `TIDELOG_TEST_LARGE=1`.
 
-use super::{MIB, peak};
+use super::{MIB, peak, statements};
 use crate::support::Setup;
 use crate::support::cli;
 use crate::support::server::FLAVORS;
@@ -45,6 +45,7 @@ async fn capture_and_restore(setup: &Setup, what: &str) {
             run(&["restore", "--latest"], &["--target", &target]),
         ),
         ("verify", run(&["verify"], &[])),
+        ("verify --full", run(&["verify", "--full"], &[])),
         ("log", run(&["log"], &[])),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -109,12 +110,29 @@ async fn a_row_of_64_mebibytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gibibyte_of_statements_in_one_transaction() {
+    if !is_asked_for() {
+        return;
+    }
+    for flavor in FLAVORS {
+        let (setup, mut conn) = statements::servers(flavor).await;
+        statements::write(&mut conn, 16_384, 64 << 10).await;
+        capture_and_restore(&setup, &format!("{flavor}, 1 GiB of statements")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_tables_in_one_segment() {
     if !is_asked_for() {
         return;
     }
     for flavor in FLAVORS {
-        let (setup, mut conn) = Setup::based(flavor, &["CREATE DATABASE d"]).await;
+        // A server syncs each table that it creates: minutes, of which nothing here is about.
+        let spec = || ServerSpec::new(flavor).option("--innodb-flush-method=nosync");
+        let setup = Setup::of(spec(), spec()).await;
+        let mut conn = setup.source.conn().await;
+        exec(&mut conn, "CREATE DATABASE d").await;
+        setup.base().await;
         for table in 0..10_000 {
             let create = format!("CREATE TABLE d.t{table} (id INT PRIMARY KEY, v VARCHAR(50))");
             exec(&mut conn, create).await;

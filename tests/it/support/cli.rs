@@ -93,6 +93,17 @@ pub(crate) fn run_with(args: &[&str], environment: &[(&str, &str)]) -> Run {
     }
 }
 
+/// As [`run`], for a command that must end by itself: one that goes on is killed after two minutes.
+pub(crate) fn run_to_its_end(args: &[&str]) -> Run {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "120", env!("CARGO_BIN_EXE_tidelog")]);
+    let output = command.args(args).stdin(Stdio::null()).output();
+    Run {
+        output: output.expect("run timeout"),
+        args: args.join(" "),
+    }
+}
+
 /// Runs `tidelog restore`.
 pub(crate) fn restore(args: &[&str]) -> Run {
     let mut all = vec!["restore"];
@@ -119,7 +130,17 @@ pub(crate) fn spawn_with(args: &[&str], environment: &[(&str, &str)]) -> Service
 
 /// As [`spawn`]; its log goes to a file.
 pub(crate) fn spawn_logged(args: &[&str], log: &Path) -> Service {
+    spawn_logged_with(args, &[], log)
+}
+
+/// As [`spawn_logged`], in an environment.
+pub(crate) fn spawn_logged_with(
+    args: &[&str],
+    environment: &[(&str, &str)],
+    log: &Path,
+) -> Service {
     let mut command = command(args);
+    command.envs(environment.iter().copied());
     let log = std::fs::File::create(log).expect("create log");
     let child = command.stdout(Stdio::null()).stderr(log).spawn();
     Service(child.expect("start tidelog"))

@@ -19,7 +19,7 @@ async fn fault_22_a_fork_ends_the_writer_of_the_timeline_it_leaves() {
         let (url, repo) = (setup.source.account_url(), setup.repo.clone());
         let writer = tokio::task::spawn_blocking(move || {
             let all = ["capture", "--source", &url, "--repo", &repo];
-            cli::run(&[&all[..], &["--seal-interval-ms", "300"]].concat())
+            cli::run_to_its_end(&[&all[..], &["--seal-interval-ms", "300"]].concat())
         });
         insert(&mut conn, 0..3).await;
         let rows = |timeline: usize| status(&setup)["timelines"][timeline]["rows"].as_i64();

@@ -110,7 +110,7 @@ impl Scene {
         cli::run_with(arguments, &environment)
     }
 
-    fn environment(&self, failpoint: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self, failpoint: &str) -> Vec<(&'static str, String)> {
         let mut all = vec![("TIDELOG_FAILPOINT", failpoint.to_owned())];
         all.extend(self.store.iter().flat_map(S3Server::environment));
         all
@@ -180,7 +180,9 @@ impl Scene {
     pub(crate) fn capture_logged(&self, more: &[&str], log: &Path) -> cli::Service {
         let arguments = self.arguments(more);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        cli::spawn_logged(&arguments, log)
+        let environment = self.environment("");
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        cli::spawn_logged_with(&arguments, &environment, log)
     }
 
     /// Seals what is durable, as after the loss of the source.
@@ -270,11 +272,12 @@ impl Journal {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more commits were acknowledged.
+    /// Waits until so many more commits were acknowledged. What hangs does so for an hour; a machine
+    /// that does much else lets capture wait for its turn.
     pub(crate) async fn wait_for(&self, more: u64) {
         let (wanted, deadline) = (
             self.count() + more,
-            Deadline::after(Duration::from_secs(60)),
+            Deadline::after(Duration::from_secs(300)),
         );
         while self.count() < wanted {
             assert!(

@@ -149,7 +149,7 @@ async fn synced_before_acknowledged(scene: Scene) {
 }
 
 /// Ends the traced process (a child of strace) and strace with it.
-fn stop(child: &mut std::process::Child) {
+pub(super) fn stop(child: &mut std::process::Child) {
     let children = format!("/proc/{0}/task/{0}/children", child.id());
     let traced = std::fs::read_to_string(children).expect("children of strace");
     let kill = Command::new("kill")
@@ -201,7 +201,7 @@ fn calls(trace: &str) -> Vec<Call> {
 }
 
 /// Length, sequence 0, magic.
-fn is_acknowledgement(line: &str) -> bool {
+pub(super) fn is_acknowledgement(line: &str) -> bool {
     let Some((head, bytes)) = line.split_once("\"\\x") else {
         return false;
     };

@@ -3,7 +3,7 @@
 use super::harness::{Journal, Scene, assert_nothing_lost};
 use crate::support::server::TestServer;
 use crate::support::sql::{exec, query};
-use crate::support::{cli, s3, start};
+use crate::support::{cli, s3, signal, start};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -262,4 +262,37 @@ async fn commits_wait_while_the_store_is_away() {
         capture.terminate();
         assert_nothing_lost(&told, &scene.captured(), policy);
     }
+}
+
+/// SIGTERM while the store is away: capture says that it waits and what can be done, and ends with
+/// all it has received when the store is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_is_to_end_says_that_it_waits_for_the_store() {
+    let scene = Scene::with(Flavor::MySql, Some(s3::start()), "store").await;
+    let store = scene.store.as_ref().expect("a store");
+    let log = scene.spool().with_extension("log");
+    let mut capture = scene.capture_logged(&NEVER, &log);
+    let journal = Journal::start(&scene.source, 2);
+    journal.wait_for(10).await;
+    store.signal("-STOP");
+    signal(capture.pid(), "-TERM");
+    let deadline = Deadline::after(Duration::from_secs(120));
+    loop {
+        let said = std::fs::read_to_string(&log).expect("a log");
+        if said.contains("waits for the store") && said.contains("when the store is back") {
+            break;
+        }
+        assert!(!deadline.has_passed(), "nothing of the wait in {said}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(capture.ended(Duration::from_millis(50)), None);
+    store.signal("-CONT");
+    let ended = capture.ended(Duration::from_secs(120)).expect("it ends");
+    assert!(ended.success(), "{ended}");
+    let told = journal.acknowledged().await;
+    assert_nothing_lost(
+        &told,
+        &scene.captured(),
+        "ended behind a store that was away",
+    );
 }

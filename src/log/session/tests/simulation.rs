@@ -477,6 +477,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn what_is_acknowledged_too_early_is_found_to_be_lost() {
-    let lost = (0..4).map(|seed| simulate(seed, true).lost).sum::<usize>();
-    assert!(lost > 0, "the reader is blind");
+    // Few of these histories die in the moment that makes the difference.
+    let found = (0..200).find(|seed| simulate(*seed, true).lost > 0);
+    assert!(found.is_some(), "the reader is blind");
 }
