@@ -24,6 +24,7 @@ mod encode;
 mod exact;
 mod number;
 mod parse;
+mod paths;
 mod temporal;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +38,7 @@ pub use difference::{Difference, apply_difference};
 pub use encode::{canonical, encode};
 pub use exact::{is_exact, text_if_exact};
 pub use parse::from_text;
+pub use paths::JsonPaths;
 pub use temporal::{JsonTemporal, TemporalKind};
 pub use text::to_text;
 pub use tree::{JsonObject, JsonTree};
