@@ -7,6 +7,7 @@ use crate::restore::progress::TableProgress;
 use crate::restore::statements::{RowsStatement, Sent};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Parts of one table that may be waited for.
@@ -136,14 +137,21 @@ impl<'a> Line<'a> {
         self.settle_to(0).await
     }
 
+    /// Hears of the parts that are done, and waits until no more than `left` are not.
     async fn settle_to(&mut self, left: usize) -> Result<()> {
-        while self.waiting.len() > left {
-            let Some(first) = self.waiting.pop_front() else {
+        loop {
+            let may_stay = self.waiting.len() <= left;
+            let Some(first) = self.waiting.front_mut() else {
                 return Ok(());
             };
-            first.await.map_err(|_| stopped())??;
+            let result = match first.try_recv() {
+                Err(TryRecvError::Empty) if may_stay => return Ok(()),
+                Err(TryRecvError::Empty) => first.await.map_err(|_| stopped()),
+                done => done.map_err(|_| stopped()),
+            };
+            self.waiting.pop_front();
+            result??;
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::support::server::FLAVORS;
 use crate::support::sql::{exec, exec_all, query_one};
 use crate::support::{Setup, cli};
 use mysql_async::Conn;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidelog::position::Flavor;
 
 /// What parts a killed restore left, nobody can say: here it is the first one and those after the
@@ -91,24 +91,31 @@ async fn a_type_in_a_document_that_differs_is_found() {
     exec(&mut target, trust).await;
     let args = [args.as_slice(), &["--resume"]].concat();
     // The texts stay what they are.
-    for (table, id, value) in [
-        ("alike", 150, "JSON_SET(doc, '$.n', CAST(150 AS UNSIGNED))"),
-        ("alike", 150, "JSON_SET(doc, '$.l[1]', DATE'2026-11-20')"),
-        ("other", 150, "JSON_SET(doc, '$.n', CAST(150 AS UNSIGNED))"),
+    for (table, id, path, value) in [
+        ("alike", 150, "$.n", "CAST(150 AS UNSIGNED)"),
+        ("alike", 150, "$.l[1]", "DATE'2026-11-20'"),
+        ("other", 150, "$.n", "CAST(150 AS UNSIGNED)"),
         (
             "other",
             1000,
-            "JSON_SET(doc, '$.elsewhere[0].\"a b\"', CAST(1.5 AS DECIMAL(2, 1)))",
+            "$.elsewhere[0].\"a b\"",
+            "CAST(1.5 AS DECIMAL(2, 1))",
         ),
     ] {
-        let document = format!("SELECT CAST(doc AS CHAR) FROM d.{table} WHERE id = {id}");
-        let text: String = query_one(&mut target, &document).await;
-        let change = format!("UPDATE d.{table} SET doc = {value} WHERE id = {id}");
-        exec(&mut target, change).await;
-        assert_eq!(text, query_one::<String>(&mut target, &document).await);
+        let look = format!(
+            "SELECT CAST(doc AS CHAR), JSON_TYPE(JSON_EXTRACT(doc, '{path}')) FROM d.{table} \
+             WHERE id = {id}"
+        );
+        let (text, former): (String, String) = query_one(&mut target, &look).await;
+        // The server takes a value that is equal in number for no change: not in one step.
+        let set = |doc: &str| format!("UPDATE d.{table} SET doc = {doc} WHERE id = {id}");
+        let document = format!("CAST('{text}' AS JSON)");
+        let changed = set(&format!("JSON_SET({document}, '{path}', {value})"));
+        exec_all(&mut target, &[&set("NULL"), &changed]).await;
+        let (same, other): (String, String) = query_one(&mut target, &look).await;
+        assert!(same == text && other != former, "{same} {other}");
         cli::restore(&args).refused(1, &["differs from the log", &format!("d.{table}: 20")]);
-        let back = format!("UPDATE d.{table} SET doc = '{text}' WHERE id = {id}");
-        exec(&mut target, back).await;
+        exec_all(&mut target, &[&set("NULL"), &set(&document)]).await;
     }
     cli::restore(&args).success();
     setup.compare(&["d"], "documents").await;
@@ -149,10 +156,11 @@ async fn lock_waits(conn: &mut Conn) -> u64 {
 
 /// Waits until that is this often: the second time, a transaction was begun again.
 async fn wait_for_lock_waits(conn: &mut Conn, wanted: u64) {
-    let began = Instant::now();
-    while lock_waits(conn).await < wanted {
-        let waited = began.elapsed();
-        assert!(waited < Duration::from_secs(120), "nobody waited twice");
+    for _ in 0..6_000 {
+        if lock_waits(conn).await >= wanted {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    panic!("nobody waited twice");
 }
