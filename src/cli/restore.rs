@@ -58,7 +58,7 @@ pub(super) struct Restore {
     /// Only this database (repeatable).
     #[arg(long, value_name = "DB")]
     database: Vec<String>,
-    /// Tables written at a time, each on its own connection.
+    /// Connections that write rows and read them back; a large table keeps all of them busy.
     #[arg(long, env = "TIDELOG_RESTORE_JOBS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Prints the plan and touches nothing.

@@ -1,30 +1,40 @@
-//! Writes the rows: each job takes the next table, fetches its files, folds it on a compute
-//! thread and sends the statements on a connection of its own.
+//! Writes the rows. A table is fetched, folded on a compute thread and cut into parts; every part is
+//! a transaction, written by whichever connection is free, so that one large table keeps all of
+//! them busy and many small ones do so, too.
+
+mod lane;
+mod line;
 
 use super::fetch::Fetch;
 use super::found::FoundFile;
-use super::progress::{self, TableProgress};
+use super::progress::TableProgress;
 use super::rows::{Fold, TableInput};
 use super::server::Target;
-use super::statements::{self, RowsStatement, StatementOptions};
+use super::statements::{self, StatementOptions};
 use super::sums::Sums;
 use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Repository;
 use crate::runtime::{Clock, Compute};
 use crate::schema::{Generated, TableId, TableVersion};
-use crate::source::SqlClient;
+use lane::{Part, lane};
+use line::Line;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-/// Statement text that one transaction holds.
-const TRANSACTION_BYTES: usize = 12 << 20;
-/// What a packet needs beside the statement's text.
-const STATEMENT_ROOM: usize = 64;
-/// Finished statements that wait for the connection.
-const STATEMENTS_WAITING: usize = 3;
+/// Text of statements that are not committed yet, of all tables and connections together.
+const ROOM_BYTES: usize = 96 << 20;
+/// It is given out in pieces of this size.
+const ROOM_UNIT: usize = 1 << 10;
+/// Finished statements of a table that wait to be put into a part.
+const STATEMENTS_WAITING: usize = 1;
+
+/// The room that open parts share.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ROOM_BYTES / ROOM_UNIT))
+}
 
 /// What all jobs share.
 #[derive(Clone, Debug)]
@@ -40,6 +50,8 @@ pub(super) struct Writer {
     /// Held shared by every open transaction, alone by what locks definitions: foreign keys tie
     /// tables of other jobs to it, and the server would end one of the two.
     pub(super) turns: Arc<RwLock<()>>,
+    /// Room for statements that are not committed yet, see [`room`].
+    pub(super) room: Arc<Semaphore>,
 }
 
 /// An epoch of a table to write.
@@ -62,6 +74,8 @@ pub(super) struct Work {
     pub(super) found: Option<Vec<FoundFile>>,
     /// Its AUTO_INCREMENT column, where it has one.
     pub(super) counter: Option<Counter>,
+    /// Whether several transactions may write its rows at once, in any order.
+    pub(super) is_divisible: bool,
 }
 
 /// How far the ids of a table are.
@@ -82,60 +96,118 @@ pub(super) struct Written {
     pub(super) next_id: u64,
 }
 
-/// Writes epochs, each on one of several connections; gives what every table then holds.
-/// `is_last` epochs can be gone on with after a kill.
+/// Writes epochs over `jobs` connections; gives what every table then holds. `is_last` epochs can be
+/// gone on with after a kill.
 ///
 /// # Errors
-/// The first error of any job; the others stop, and what they have not committed is undone.
+/// The first error of any table; the others stop, and what they have not committed is undone.
 pub(super) async fn write_all(
     writer: &Writer,
     mut queue: Vec<Work>,
     jobs: usize,
     is_last: bool,
 ) -> Result<BTreeMap<TableId, Written>> {
+    if queue.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     // The largest is taken first, so that it is not what everything waits for in the end.
     queue.sort_by_key(|work| work.table.bytes);
-    let jobs = jobs.clamp(1, queue.len().max(1));
+    // One is fetched while the others are written.
+    let tables = jobs.saturating_add(1).clamp(1, queue.len());
     let queue = Arc::new(Mutex::new(queue));
-    let mut tasks = JoinSet::new();
-    for _ in 0..jobs {
-        tasks.spawn(job(writer.clone(), Arc::clone(&queue), is_last));
+    let (parts, waiting) = mpsc::channel(1);
+    let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+    let mut lanes = JoinSet::new();
+    for _ in 0..jobs.max(1) {
+        lanes.spawn(lane(writer.clone(), Arc::clone(&waiting)));
     }
+    let mut tasks = JoinSet::new();
+    for _ in 0..tables {
+        let (writer, queue, parts) = (writer.clone(), Arc::clone(&queue), parts.clone());
+        let how = How {
+            is_last,
+            part_bytes: part_bytes(jobs),
+        };
+        tasks.spawn(async move { writer.tables(&queue, how, &parts).await });
+    }
+    drop(parts);
     let mut written = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {
-        // Dropping the set stops the other jobs.
+        // Dropping the sets stops the others.
         let ended = ended.map_err(|e| Error::internal("write rows: a job ended").source(e))?;
         written.extend(ended?);
     }
+    while lanes.join_next().await.is_some() {}
     Ok(written)
 }
 
-type Queue = Arc<Mutex<Vec<Work>>>;
+/// Statement text that one transaction holds, so that every connection has one to write and the
+/// next one is waiting.
+fn part_bytes(jobs: usize) -> usize {
+    const MOST: usize = 12 << 20;
+    (ROOM_BYTES / (2 * jobs.max(1) + 2)).min(MOST)
+}
 
-async fn job(writer: Writer, queue: Queue, is_last: bool) -> Result<Vec<(TableId, Written)>> {
-    let mut done = Vec::new();
-    let mut client: Option<SqlClient> = None;
-    loop {
-        let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some(work) = next else {
-            break;
-        };
-        let mut open = match client.take() {
-            Some(client) => client,
-            None => writer.target.connect_writer(&writer.clock).await?,
-        };
-        let written = writer.write(&mut open, &work, is_last).await?;
-        done.push((work.table.table_id.clone(), written));
-        client = Some(open);
-    }
-    if let Some(client) = client {
-        client.close().await;
-    }
-    Ok(done)
+/// How rows are written.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    /// Whether it can be gone on with after a kill.
+    is_last: bool,
+    /// Statement text that one transaction holds.
+    part_bytes: usize,
 }
 
 impl Writer {
-    async fn write(&self, client: &mut SqlClient, work: &Work, is_last: bool) -> Result<Written> {
+    /// Takes tables from the queue until it is empty.
+    async fn tables(
+        &self,
+        queue: &Mutex<Vec<Work>>,
+        how: How,
+        parts: &mpsc::Sender<Part>,
+    ) -> Result<Vec<(TableId, Written)>> {
+        let mut done = Vec::new();
+        loop {
+            let next = queue.lock().ok().and_then(|mut queue| queue.pop());
+            let Some(work) = next else {
+                return Ok(done);
+            };
+            let id = work.table.table_id.clone();
+            done.push((id, self.table(work, how, parts).await?));
+        }
+    }
+
+    async fn table(&self, work: Work, how: How, parts: &mpsc::Sender<Part>) -> Result<Written> {
+        let input = self.input(&work).await?;
+        let options = StatementOptions {
+            stamp: self.target.stamp(&self.clock),
+            packet_bytes_max: self.target.packet_bytes_max(),
+            done: work.progress.parts.clone().into(),
+            only_given: work.only_given,
+        };
+        let before = work.progress.before;
+        let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
+        let compute = self.compute.clone();
+        let folded = tokio::spawn(async move {
+            let send = move || statements::send(&input, options, before, &sender);
+            compute.run(send).await
+        });
+        let work = Arc::new(work);
+        let mut line = Line::new(Arc::clone(&work), how, (parts, &self.room));
+        while let Some(statement) = receiver.recv().await {
+            line.add(statement).await?;
+        }
+        let sent = folded.await;
+        let sent = sent.map_err(|e| Error::internal("fold table").source(e))?;
+        let sent = sent.map_err(|e| named_virtuals(e, &work))?;
+        let next_id = line.end(&sent).await?;
+        Ok(Written {
+            sums: sent.sums,
+            next_id,
+        })
+    }
+
+    /// Fetches the files of an epoch.
+    async fn input(&self, work: &Work) -> Result<TableInput> {
         let table = &work.table;
         let fetch = Fetch::new(&self.repo, &self.compute);
         let files = match &work.found {
@@ -155,101 +227,7 @@ impl Writer {
             input = input.replacing_base();
         }
         input.count(work.counter.as_ref().map(|counter| counter.column.clone()));
-        let progress = work.progress;
-        let options = StatementOptions {
-            stamp: self.target.stamp(&self.clock),
-            packet_bytes_max: self.target.packet_bytes_max(),
-            skip: progress.rows_done,
-            only_given: work.only_given,
-        };
-        let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
-        let compute = self.compute.clone();
-        let folded = tokio::spawn(async move {
-            let send = move || statements::send(&input, options, progress.before, &sender);
-            compute.run(send).await
-        });
-        let mut now = progress;
-        let mut open_bytes = 0;
-        let mut turn = None;
-        // Another job may have made room since this session began.
-        let session = "SELECT @@session.max_allowed_packet";
-        let session = client.query_string(session).await?;
-        let mut packet = session.and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
-        while let Some(statement) = receiver.recv().await {
-            let needed = statement.sql.len() + STATEMENT_ROOM;
-            if needed > packet {
-                if open_bytes > 0 {
-                    commit(client, &table.table_id, is_last.then_some(&now)).await?;
-                    open_bytes = 0;
-                    drop(turn.take());
-                }
-                let room = self.target.make_room(needed).await;
-                room.map_err(|e| e.field("table", &work.epoch.name))?;
-                *client = self.target.connect_writer(&self.clock).await?;
-                packet = self.target.packet_bytes_max();
-            }
-            if open_bytes == 0 {
-                turn = Some(self.turns.read().await);
-                client.exec("BEGIN").await?;
-            }
-            self.apply(client, work, &statement).await?;
-            now.rows_done = statement.rows_done;
-            open_bytes += statement.sql.len();
-            if open_bytes >= TRANSACTION_BYTES {
-                commit(client, &table.table_id, is_last.then_some(&now)).await?;
-                open_bytes = 0;
-                drop(turn.take());
-            }
-        }
-        let sent = folded.await;
-        let sent = sent.map_err(|e| Error::internal("fold table").source(e))?;
-        let sent = sent.map_err(|e| named_virtuals(e, work))?;
-        // Where nothing is left to be done behind the rows, one transaction ends a small table.
-        let is_whole = open_bytes > 0 && work.counter.is_none();
-        now.finished = is_whole.then_some(sent.sums);
-        if open_bytes > 0 {
-            commit(client, &table.table_id, is_last.then_some(&now)).await?;
-        }
-        drop(turn);
-        let next_id = self.count(client, work, sent.largest_id).await?;
-        now.finished = Some(sent.sums);
-        if is_last && !is_whole {
-            client.exec("BEGIN").await?;
-            commit(client, &table.table_id, Some(&now)).await?;
-        }
-        Ok(Written {
-            sums: sent.sums,
-            next_id,
-        })
-    }
-
-    /// Sets the counter beyond every id that ever was, also of rows that are gone; gives it.
-    async fn count(&self, client: &mut SqlClient, work: &Work, largest_id: u64) -> Result<u64> {
-        let Some(counter) = &work.counter else {
-            return Ok(0);
-        };
-        let next = counter.next.max(largest_id.saturating_add(1));
-        // A table that is new on the target was given the counter of the base already.
-        if largest_id > 0 || !work.epoch.is_first {
-            let name = work.epoch.name.quoted();
-            let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
-            let _alone = self.turns.write().await;
-            client.exec(&alter).await?;
-        }
-        Ok(next)
-    }
-
-    async fn apply(
-        &self,
-        client: &mut SqlClient,
-        work: &Work,
-        statement: &RowsStatement,
-    ) -> Result<()> {
-        client.exec(&statement.sql).await.map_err(|e| {
-            e.field("table", &work.epoch.name)
-                .field("rows_done", statement.rows_done)
-                .hint("the target's error log says more; put it right, then restore with --resume")
-        })
+        Ok(input)
     }
 }
 
@@ -266,16 +244,4 @@ fn named_virtuals(error: Error, work: &Work) -> Error {
         "a virtual column that shows a TIMESTAMP as local time differs by session: give the table \
          a primary key and take a new base",
     )
-}
-
-/// Commits the open transaction with the progress of its table in it.
-async fn commit(
-    client: &mut SqlClient,
-    table: &TableId,
-    progress: Option<&TableProgress>,
-) -> Result<()> {
-    if let Some(progress) = progress {
-        client.exec(&progress::statement(table, progress)).await?;
-    }
-    client.exec("COMMIT").await
 }

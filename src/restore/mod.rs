@@ -57,7 +57,7 @@ pub struct RestoreOptions {
     pub filter: TableFilter,
     /// Timeline; the newest when `None`.
     pub timeline: Option<u32>,
-    /// Connections that write, each one table at a time.
+    /// Connections that write rows and read them back.
     pub jobs: usize,
     /// Goes on with the unfinished restore that the target holds.
     pub resume: bool,

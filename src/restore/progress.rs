@@ -1,6 +1,7 @@
 //! The mark of an unfinished restore, kept on the target itself: a database of our own with what
-//! is being restored and how far each table is. A table's progress is in the same transaction as
-//! its rows, so a restore that was killed anywhere goes on without a row twice or missing (I8).
+//! is being restored and how far each table is. Rows are written in parts, by several connections
+//! at once, and what a part holds is noted in its own transaction, so a restore that was killed
+//! anywhere goes on without a row twice or missing (I8), whichever parts were done.
 //! The database is dropped when everything was verified.
 
 use super::sums::Sums;
@@ -10,6 +11,7 @@ use crate::schema::TableId;
 use crate::source::SqlClient;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use uuid::Uuid;
 
 /// Our database on the target.
@@ -56,10 +58,10 @@ impl Phase {
 }
 
 /// Progress of a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TableProgress {
-    /// Rows that are committed on the target, in the order of the fold.
-    pub(super) rows_done: u64,
+    /// Rows that are committed on the target, by their places in the order of the fold; ascending.
+    pub(super) parts: Vec<Range<u64>>,
     /// Sums of the fold; set when all rows are there.
     pub(super) finished: Option<Sums>,
     /// What the table held before, where DDL left rows in it.
@@ -104,7 +106,7 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let begun = made
         .iter()
         .flatten()
-        .all(|name| name.as_deref() == Some(b"progress"));
+        .all(|name| matches!(name.as_deref(), Some(b"progress" | b"parts")));
     let sql = format!("SELECT identity, phase, pristine FROM {DATABASE}.run");
     let run = match begun {
         true => Ok(Vec::new()),
@@ -124,13 +126,27 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
     let phase = text(phase);
     let phase = Phase::ALL.iter().find(|(_, name)| *name == phase);
     let pristine = text(pristine) == "1";
+    let (phase, _) = phase.ok_or_else(foreign)?;
+    Ok(Some(Unfinished {
+        identity,
+        phase: *phase,
+        pristine,
+        tables: read_tables(client, foreign).await?,
+    }))
+}
+
+/// Progress of every table that has begun.
+async fn read_tables(
+    client: &mut SqlClient,
+    foreign: impl Fn() -> Error + Copy,
+) -> Result<BTreeMap<TableId, TableProgress>> {
+    let text = SqlClient::text;
     // A killed run's last COMMIT may still be under way: its rows are locked until then.
-    let sql = format!(
-        "SELECT table_id, rows_done, sums, held, recomputed FROM {DATABASE}.progress FOR UPDATE"
-    );
-    let mut tables = BTreeMap::new();
+    let sql =
+        format!("SELECT table_id, sums, held, recomputed FROM {DATABASE}.progress FOR UPDATE");
+    let mut tables: BTreeMap<TableId, TableProgress> = BTreeMap::new();
     for row in client.query_rows(&sql).await? {
-        let [id, rows_done, sums, held, recomputed] = row.as_slice() else {
+        let [id, sums, held, recomputed] = row.as_slice() else {
             return Err(foreign());
         };
         let parsed = |cell: &Option<bytes::Bytes>| {
@@ -138,20 +154,27 @@ pub(super) async fn read(client: &mut SqlClient) -> Result<Option<Unfinished>> {
             parsed.transpose()
         };
         let progress = TableProgress {
-            rows_done: text(rows_done).parse().wrap(foreign)?,
+            parts: Vec::new(),
             finished: parsed(sums)?,
             before: parsed(held)?,
             recomputed: text(recomputed) == "1",
         };
         tables.insert(TableId::parse(&text(id))?, progress);
     }
-    let (phase, _) = phase.ok_or_else(foreign)?;
-    Ok(Some(Unfinished {
-        identity,
-        phase: *phase,
-        pristine,
-        tables,
-    }))
+    let sql = format!(
+        "SELECT table_id, first_row, end_row FROM {DATABASE}.parts \
+         ORDER BY table_id, first_row FOR UPDATE"
+    );
+    let parts = client.query_rows(&sql).await;
+    for row in parts.map_err(|e| foreign().source(e))? {
+        let [id, first, end] = row.as_slice() else {
+            return Err(foreign());
+        };
+        let [first, end] = [first, end].map(|cell| text(cell).parse::<u64>());
+        let table = tables.entry(TableId::parse(&text(id))?).or_default();
+        table.parts.push(first.wrap(foreign)?..end.wrap(foreign)?);
+    }
+    Ok(tables)
 }
 
 /// Sets the mark before anything else is touched.
@@ -169,9 +192,12 @@ pub(super) async fn begin(
         format!("CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4"),
         format!(
             "CREATE TABLE {DATABASE}.progress (table_id VARCHAR(64) NOT NULL PRIMARY KEY, \
-             rows_done BIGINT UNSIGNED NOT NULL, sums VARCHAR(128), held VARCHAR(128), \
-             recomputed INT NOT NULL) \
-             ENGINE = InnoDB"
+             sums VARCHAR(128), held VARCHAR(128), recomputed INT NOT NULL) ENGINE = InnoDB"
+        ),
+        format!(
+            "CREATE TABLE {DATABASE}.parts (table_id VARCHAR(64) NOT NULL, \
+             first_row BIGINT UNSIGNED NOT NULL, end_row BIGINT UNSIGNED NOT NULL, \
+             PRIMARY KEY (table_id, first_row)) ENGINE = InnoDB"
         ),
         format!(
             "CREATE TABLE {DATABASE}.run (id INT NOT NULL PRIMARY KEY, identity LONGTEXT NOT NULL, \
@@ -201,7 +227,6 @@ pub(super) async fn enter(client: &mut SqlClient, phase: Phase) -> Result<()> {
 
 /// The statement that puts a table's progress into the open transaction.
 pub(super) fn statement(table: &TableId, progress: &TableProgress) -> String {
-    let rows = progress.rows_done;
     let text = |sums: Option<Sums>| match sums {
         Some(sums) => format!("'{sums}'"),
         None => "NULL".to_owned(),
@@ -209,9 +234,15 @@ pub(super) fn statement(table: &TableId, progress: &TableProgress) -> String {
     let (finished, held) = (text(progress.finished), text(progress.before));
     let recomputed = u8::from(progress.recomputed);
     format!(
-        "REPLACE INTO {DATABASE}.progress (table_id, rows_done, sums, held, recomputed) \
-         VALUES ('{table}', {rows}, {finished}, {held}, {recomputed})"
+        "REPLACE INTO {DATABASE}.progress (table_id, sums, held, recomputed) \
+         VALUES ('{table}', {finished}, {held}, {recomputed})"
     )
+}
+
+/// The statement that notes in the open transaction which rows of a table it writes.
+pub(super) fn part(table: &TableId, rows: &Range<u64>) -> String {
+    let Range { start, end } = rows;
+    format!("INSERT INTO {DATABASE}.parts VALUES ('{table}', {start}, {end})")
 }
 
 /// Takes the mark away: the restore is complete and verified.

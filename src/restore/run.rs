@@ -5,7 +5,7 @@
 //! is, and `--resume` goes on from there (I8).
 
 use super::absent::require_computing;
-use super::data::{Writer, Written, write_all};
+use super::data::{self, Writer, Written, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
@@ -85,6 +85,7 @@ impl<'a> Restore<'a> {
             clock: Clock::system(),
             compute: Compute::new(self.options.jobs.max(1)),
             turns: Arc::default(),
+            room: data::room(),
         };
         let mut replay = Replay {
             plan: &plan,

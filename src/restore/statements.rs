@@ -20,26 +20,29 @@ const PACKET_BYTES_MAX: usize = 1 << 30;
 const STATEMENT_BYTES: usize = 1_400_000;
 
 /// What limits and marks the statements for one target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StatementOptions {
     /// What the events' headers say.
     pub(super) stamp: Stamp,
     /// `max_allowed_packet` of the target; a statement of one row may be longer.
     pub(super) packet_bytes_max: usize,
-    /// Rows of the epoch that the target has already, from an earlier run of the same restore.
-    pub(super) skip: u64,
+    /// Rows of the epoch that the target has already, from an earlier run of the same restore: by
+    /// their places in the order of the fold, ascending.
+    pub(super) done: Arc<[Range<u64>]>,
     /// What the target computes is not what the log has: rows are summed by the other columns, and
     /// found by them where they vanish.
     pub(super) only_given: bool,
 }
 
-/// A statement with the rows of the table that are there once it is committed.
+/// A statement with the rows that it writes.
 #[derive(Debug)]
 pub(super) struct RowsStatement {
     /// `BINLOG '...'`.
     pub(super) sql: String,
-    /// Rows of the table up to and with this statement.
-    pub(super) rows_done: u64,
+    /// Their places in the order of the fold.
+    pub(super) rows: Range<u64>,
+    /// Whether they vanish: no row may appear before all of these are gone.
+    pub(super) vanish: bool,
 }
 
 /// What was sent of an epoch.
@@ -66,10 +69,10 @@ pub(super) fn send(
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
-    let mut rows = Rows::new(plan, options);
+    let mut rows = Rows::new(plan, options.clone());
     let mut sums = before.unwrap_or_else(|| rows.summing.start());
     let mut sent = || -> Result<()> {
-        let mut sender = Sender::new(options, &version, RowsKind::Delete, 0, out)?;
+        let mut sender = Sender::new(&options, &version, (RowsKind::Delete, 0), out)?;
         input.vanished(|row, copies| {
             let row = rows.read(row, RowsKind::Delete)?;
             for _ in 0..copies {
@@ -79,7 +82,7 @@ pub(super) fn send(
             Ok(())
         })?;
         sender.flush()?;
-        let mut sender = Sender::new(options, &version, RowsKind::Write, sender.seen, out)?;
+        let mut sender = Sender::new(&options, &version, (RowsKind::Write, sender.seen), out)?;
         let mut replaces = input.is_sequence();
         input.appeared(|row, copies| {
             // The one row of a sequence takes the place of the one before.
@@ -177,36 +180,40 @@ impl Rows {
 }
 
 struct Sender<'a> {
-    options: StatementOptions,
+    options: &'a StatementOptions,
     version: Arc<TableVersion>,
     kind: RowsKind,
     builder: StatementBuilder,
-    /// Rows so far, those skipped included.
+    /// Rows so far, those that are done included.
     seen: u64,
+    /// The first range of rows done that does not end before the next row.
+    next_done: usize,
     out: &'a mpsc::Sender<RowsStatement>,
 }
 
 impl<'a> Sender<'a> {
     fn new(
-        options: StatementOptions,
+        options: &'a StatementOptions,
         version: &Arc<TableVersion>,
-        kind: RowsKind,
-        seen: u64,
+        (kind, seen): (RowsKind, u64),
         out: &'a mpsc::Sender<RowsStatement>,
     ) -> Result<Sender<'a>> {
         Ok(Sender {
             options,
             version: Arc::clone(version),
             kind,
-            builder: begin(&options, version, kind)?,
+            builder: begin(options, version, kind)?,
             seen,
+            next_done: 0,
             out,
         })
     }
 
     fn row(&mut self, row: &SentRow<'_>) -> Result<()> {
         let image = row.image;
-        if self.seen < self.options.skip {
+        if self.is_done() {
+            // What is sent together follows each other.
+            self.flush()?;
             self.seen += 1;
             return Ok(());
         }
@@ -233,15 +240,28 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
+    /// Whether the target has the next row.
+    fn is_done(&mut self) -> bool {
+        while let Some(done) = self.options.done.get(self.next_done) {
+            if self.seen < done.end {
+                return self.seen >= done.start;
+            }
+            self.next_done += 1;
+        }
+        false
+    }
+
     fn flush(&mut self) -> Result<()> {
-        if self.builder.rows() == 0 {
+        let rows = self.builder.rows();
+        if rows == 0 {
             return Ok(());
         }
-        let next = begin(&self.options, &self.version, self.kind)?;
+        let next = begin(self.options, &self.version, self.kind)?;
         let events = std::mem::replace(&mut self.builder, next).finish();
         let statement = RowsStatement {
             sql: binlog_statement(&events),
-            rows_done: self.seen,
+            rows: self.seen - rows..self.seen,
+            vanish: self.kind == RowsKind::Delete,
         };
         let sent = self.out.blocking_send(statement);
         sent.map_err(|_| Error::internal("write rows: the connection has stopped"))

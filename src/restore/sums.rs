@@ -48,6 +48,15 @@ impl Sums {
         self.change(row, Fingerprint::remove);
     }
 
+    /// Adds the rows of another sum of the same table.
+    pub(super) fn merge(&mut self, other: &Sums) {
+        self.all.merge(&other.all);
+        self.given = self.given.zip(other.given).map(|(mut given, other)| {
+            given.merge(&other);
+            given
+        });
+    }
+
     fn change(&mut self, row: RowHash, change: fn(&mut Fingerprint, u128)) {
         change(&mut self.all, row.all);
         self.given = self.given.zip(row.given).map(|(mut given, hash)| {
@@ -192,6 +201,16 @@ mod tests {
         let mut unknown = sums(&[], false);
         unknown.add(row(1, Some(1)));
         assert_eq!(unknown.given, None);
+    }
+
+    #[test]
+    fn parts_make_the_whole() {
+        let all = [row(1, Some(10)), row(2, Some(20)), row(u128::MAX, Some(5))];
+        for given in [true, false] {
+            let mut merged = sums(&all[..1], given);
+            merged.merge(&sums(&all[1..], given));
+            assert_eq!(merged, sums(&all, given));
+        }
     }
 
     #[test]

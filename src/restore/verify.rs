@@ -8,15 +8,20 @@ use crate::runtime::Compute;
 use crate::schema::{TableId, TableName, TableVersion};
 use crate::segment::TablePlan;
 use crate::source::{
-    CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient, SqlSession,
-    read_catalogue,
+    CatalogueTable, Endpoint, KeyRange, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient,
+    SqlSession, read_catalogue,
 };
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Batches of rows that wait to be hashed.
 const BATCHES_WAITING: usize = 4;
+/// Rows of a piece, about; and pieces of a table for each connection, at most.
+const PIECE_ROWS: u64 = 32_768;
+const PIECES_MAX: u64 = 8;
 
 /// What a table must hold.
 #[derive(Clone, Debug)]
@@ -92,32 +97,70 @@ impl Reader<'_> {
         }
         let names: Vec<TableName> = wanted.iter().map(|table| table.name.clone()).collect();
         let tables = self.find(&names).await?;
-        let mut queue = Vec::new();
-        for (index, (table, found)) in wanted.iter().zip(&tables).enumerate() {
+        let mut holdings = Vec::new();
+        let mut pieces = Vec::new();
+        let mut control = SqlClient::connect(self.target, &SqlSession::default()).await?;
+        for (index, (table, found)) in wanted.iter().zip(tables).enumerate() {
             let version = match &table.version {
                 Some(version) => Arc::clone(version),
-                None => shape_on_target(found, self.flavor),
+                None => shape_on_target(&found, self.flavor),
             };
-            let version = generated_as(&version, found);
-            let plan = Arc::new(TablePlan::compile(version)?);
-            let summing = Summing::new(plan, table.only_given);
-            queue.push((index, summing, found.clone()));
+            let version = generated_as(&version, &found);
+            let summing = Summing::new(
+                Arc::new(TablePlan::compile(Arc::clone(&version))?),
+                table.only_given,
+            );
+            holdings.push(Holding {
+                version,
+                sums: summing.start(),
+                recomputed: false,
+            });
+            let rows = table.sums.all.rows.max(found.rows_estimate);
+            let parts = (rows / PIECE_ROWS).min(PIECES_MAX * self.jobs as u64);
+            let ranges = KeyRange::split(&mut control, &found, parts).await?;
+            let rows = rows / ranges.len().max(1) as u64;
+            let found = Arc::new(found);
+            let by_paths = Arc::new(AtomicBool::new(true));
+            pieces.extend(ranges.into_iter().map(|range| Piece {
+                index,
+                summing: summing.clone(),
+                found: Arc::clone(&found),
+                range,
+                rows,
+                by_paths: Arc::clone(&by_paths),
+            }));
         }
-        queue.sort_by_key(|(_, _, found)| found.rows_estimate);
-        let queue = Arc::new(Mutex::new(queue));
-        let options = SnapshotOptions::default();
-        let jobs = self.jobs.clamp(1, wanted.len());
-        let tasks = (0..jobs).map(|_| {
-            let (queue, compute, options) =
-                (Arc::clone(&queue), self.compute.clone(), options.clone());
-            Box::pin(async move {
-                let worker = SnapshotWorker::of_idle_server(self.target, &options).await?;
+        control.close().await;
+        for (index, sums) in self.read_pieces(pieces).await? {
+            if let Some(holding) = holdings.get_mut(index) {
+                holding.sums.merge(&sums);
+            }
+        }
+        Ok(holdings)
+    }
+
+    /// Reads pieces over several connections, each decoded on a thread of its own.
+    async fn read_pieces(&self, mut pieces: Vec<Piece>) -> Result<Vec<(usize, Sums)>> {
+        // The largest is taken first.
+        pieces.sort_by_key(|piece| piece.rows);
+        let jobs = self.jobs.clamp(1, pieces.len().max(1));
+        let queue = Arc::new(Mutex::new(pieces));
+        let mut tasks = JoinSet::new();
+        for _ in 0..jobs {
+            let (target, queue) = (self.target.clone(), Arc::clone(&queue));
+            let compute = self.compute.clone();
+            tasks.spawn(async move {
+                let options = SnapshotOptions::default();
+                let worker = SnapshotWorker::of_idle_server(&target, &options).await?;
                 read_all(worker, queue, compute).await
-            })
-        });
-        let mut found = futures::future::try_join_all(tasks).await?.concat();
-        found.sort_by_key(|(index, _)| *index);
-        Ok(found.into_iter().map(|(_, holding)| holding).collect())
+            });
+        }
+        let mut sums = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.map_err(|e| Error::internal("read tables: a job ended").source(e))?;
+            sums.extend(ended?);
+        }
+        Ok(sums)
     }
 }
 
@@ -155,7 +198,12 @@ impl Reader<'_> {
         let Some(found) = found.first() else {
             return Err(Error::internal("read table: nothing was found"));
         };
-        let read = read_batches((&mut worker, self.compute), (version, found), state, each);
+        let read = read_batches(
+            (&mut worker, self.compute),
+            (version, found, KeyRange::ALL),
+            state,
+            each,
+        );
         let state = read.await?;
         worker.close().await;
         Ok(state)
@@ -165,12 +213,11 @@ impl Reader<'_> {
         let mut control = SqlClient::connect(self.target, &SqlSession::default()).await?;
         let tables = read_catalogue(&mut control).await?;
         control.close().await;
-        let names_there = tables
-            .into_iter()
-            .map(|table| (table.shape.name.clone(), table));
-        let there: HashMap<TableName, CatalogueTable> = names_there.collect();
+        let tables: BTreeMap<&TableName, &CatalogueTable> =
+            tables.iter().map(|t| (&t.shape.name, t)).collect();
         let found = names.iter().map(|name| {
-            there.get(name).cloned().ok_or_else(|| {
+            let found = tables.get(name).copied();
+            found.cloned().ok_or_else(|| {
                 Error::corrupt("verify restore: a table is not on the target").field("table", name)
             })
         });
@@ -224,55 +271,71 @@ fn generated_as(version: &Arc<TableVersion>, found: &CatalogueTable) -> Arc<Tabl
     Arc::new(version)
 }
 
-type Queue = Arc<Mutex<Vec<(usize, Summing, CatalogueTable)>>>;
+/// A table, or a part of it.
+struct Piece {
+    /// Place of the table in the list asked for.
+    index: usize,
+    summing: Summing,
+    found: Arc<CatalogueTable>,
+    range: KeyRange,
+    /// About so many rows.
+    rows: u64,
+    /// Whether documents of the table are read by the paths that the first rows have.
+    by_paths: Arc<AtomicBool>,
+}
 
 async fn read_all(
     mut worker: SnapshotWorker,
-    queue: Queue,
+    queue: Arc<Mutex<Vec<Piece>>>,
     compute: Compute,
-) -> Result<Vec<(usize, Holding)>> {
+) -> Result<Vec<(usize, Sums)>> {
     let mut done = Vec::new();
     loop {
         let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-        let Some((index, summing, found)) = next else {
+        let Some(piece) = next else {
             break;
         };
-        let holding = Holding {
-            version: Arc::clone(summing.plan().version()),
-            sums: read_back(&mut worker, summing, &found, &compute).await?,
-            recomputed: false,
-        };
-        done.push((index, holding));
+        done.push((piece.index, read_back(&mut worker, piece, &compute).await?));
     }
     worker.close().await;
     Ok(done)
 }
 
-async fn read_back(
-    worker: &mut SnapshotWorker,
-    summing: Summing,
-    found: &CatalogueTable,
-    compute: &Compute,
-) -> Result<Sums> {
+async fn read_back(worker: &mut SnapshotWorker, piece: Piece, compute: &Compute) -> Result<Sums> {
+    let by_paths = piece.by_paths.load(Ordering::Relaxed);
+    worker.read_json_by_paths(by_paths);
+    match sum_up(worker, &piece, compute).await {
+        Err(error) if by_paths && SnapshotWorker::is_unknown_path(&error) => {
+            piece.by_paths.store(false, Ordering::Relaxed);
+            worker.read_json_by_paths(false);
+            sum_up(worker, &piece, compute).await
+        }
+        summed => summed,
+    }
+}
+
+async fn sum_up(worker: &mut SnapshotWorker, piece: &Piece, compute: &Compute) -> Result<Sums> {
+    let summing = piece.summing.clone();
     let version = Arc::clone(summing.plan().version());
     let sums = summing.start();
     let each = |(summing, mut sums): (Summing, Sums), batch: RowBatch| {
         add_rows(&summing, &batch, &mut sums)?;
         Ok((summing, sums))
     };
-    let read = read_batches((worker, compute), (&version, found), (summing, sums), each);
+    let of = (&version, &*piece.found, piece.range);
+    let read = read_batches((worker, compute), of, (summing, sums), each);
     Ok(read.await?.1)
 }
 
 async fn read_batches<S: Send + 'static>(
     (worker, compute): (&mut SnapshotWorker, &Compute),
-    (version, found): (&Arc<TableVersion>, &CatalogueTable),
+    (version, found, range): (&Arc<TableVersion>, &CatalogueTable, KeyRange),
     mut state: S,
     each: impl Fn(S, RowBatch) -> Result<S> + Copy + Send + 'static,
 ) -> Result<S> {
     let (sender, mut receiver) = mpsc::channel(BATCHES_WAITING);
     let read = async {
-        let read = worker.read_table(found, version, &sender).await;
+        let read = worker.read_range(found, version, &range, &sender).await;
         drop(sender);
         read
     };

@@ -51,7 +51,7 @@ pub use preflight::{
 pub use retention::{Headroom, Retention};
 pub use semi_sync::{Obstacle, SemiSyncState};
 pub use snapshot::{
-    RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
+    KeyRange, RowBatch, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot, TableRead,
 };
 pub use sql::{SessionNames, SqlClient, SqlSession, sql_error};
 pub use stream::{EventStream, Packet, SILENT_START};

@@ -9,8 +9,12 @@
 //! differences canonical rows ignore.
 
 mod encode;
+mod learn;
 mod open;
+mod range;
 mod temporal;
+
+pub use range::KeyRange;
 
 use super::catalogue::{CatalogueTable, TableKind};
 use super::catalogue::{is_absent, read_catalogue, show_create, without_auto_increment};
@@ -160,6 +164,8 @@ pub struct SnapshotWorker {
     batch_bytes: usize,
     /// The server has no moments: its point says nothing.
     is_idle: bool,
+    /// Documents of MySQL are read by the paths that the first rows have.
+    by_paths: bool,
 }
 
 impl SnapshotWorker {
@@ -194,13 +200,27 @@ impl SnapshotWorker {
         version: &TableVersion,
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<TableRead> {
-        let read = Box::pin(self.read(table, version, rows)).await;
+        self.read_range(table, version, &KeyRange::ALL, rows).await
+    }
+
+    /// As [`read_table`](Self::read_table), of a part of the table's rows.
+    ///
+    /// # Errors
+    /// As [`read_table`](Self::read_table).
+    pub async fn read_range(
+        &mut self,
+        table: &CatalogueTable,
+        version: &TableVersion,
+        range: &KeyRange,
+        rows: &mpsc::Sender<RowBatch>,
+    ) -> Result<TableRead> {
+        let read = Box::pin(self.read((table, range), version, rows)).await;
         read.map_err(|e| e.field("table", &table.shape.name))
     }
 
     async fn read(
         &mut self,
-        table: &CatalogueTable,
+        (table, range): (&CatalogueTable, &KeyRange),
         version: &TableVersion,
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<TableRead> {
@@ -212,7 +232,7 @@ impl SnapshotWorker {
         }
         // Released by the rollback: else DDL would wait for the end of the whole snapshot.
         self.client.exec("SAVEPOINT tidelog").await?;
-        let read = self.read_locked(table, rows).await;
+        let read = self.read_locked((table, range), rows).await;
         let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
         let (rows, bytes) = read?;
         released?;
@@ -230,7 +250,7 @@ impl SnapshotWorker {
     /// Reads the rows while a metadata lock keeps the definition as it is.
     async fn read_locked(
         &mut self,
-        table: &CatalogueTable,
+        (table, range): (&CatalogueTable, &KeyRange),
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<(u64, u64)> {
         let changed = || {
@@ -249,8 +269,9 @@ impl SnapshotWorker {
         if shown.as_deref().map(without_auto_increment).as_deref() != Some(&table.printed) {
             return Err(changed());
         }
-        let encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
-        let sql = select(table, &encoder);
+        let mut encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
+        self.learn_paths((table, range), &mut encoder).await?;
+        let sql = select((table, range), &encoder);
         let is_changed = |e: &mysql_async::Error| {
             // ER_TABLE_DEF_CHANGED: rebuilt after the snapshot was opened.
             matches!(e, mysql_async::Error::Server(e) if e.code == 1412)
@@ -281,8 +302,8 @@ impl SnapshotWorker {
     }
 }
 
-/// The statement that reads all rows.
-fn select(table: &CatalogueTable, encoder: &RowEncoder) -> String {
+/// The statement that reads all rows of a range.
+fn select((table, range): (&CatalogueTable, &KeyRange), encoder: &RowEncoder) -> String {
     let history = match table.kind {
         TableKind::SystemVersioned => " FOR SYSTEM_TIME ALL",
         TableKind::Base | TableKind::Sequence => "",
@@ -295,6 +316,7 @@ fn select(table: &CatalogueTable, encoder: &RowEncoder) -> String {
     if table.has_primary {
         // Never a covering secondary index: rows would come in its order.
         sql.push_str(" FORCE INDEX (PRIMARY)");
+        sql.push_str(&range.condition(table));
         let keys = || table.shape.key.iter();
         let columns: Vec<String> = keys()
             .filter_map(|part| table.shape.columns.get(part.column as usize))

@@ -12,6 +12,7 @@ use tidelog::position::Flavor;
 
 mod altered;
 mod cascades;
+mod parts;
 pub(crate) mod target;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,22 +252,7 @@ async fn a_row_too_large_for_the_target_is_named_and_resumed() {
         .await;
         setup.base().await;
         let mut target = setup.target.conn().await;
-        let grants = match flavor {
-            Flavor::MySql => {
-                "GRANT ALL ON *.* TO small@'%'; \
-                 REVOKE SYSTEM_VARIABLES_ADMIN, SUPER ON *.* FROM small@'%'"
-            }
-            Flavor::MariaDb => {
-                "GRANT ALL ON *.* TO small@'%'; \
-                 REVOKE SUPER, CONNECTION ADMIN, REPLICATION MASTER ADMIN, \
-                 REPLICATION SLAVE ADMIN ON *.* FROM small@'%'"
-            }
-        };
-        exec(&mut target, "CREATE USER small@'%' IDENTIFIED BY 'tidelog'").await;
-        for grant in grants.split(';') {
-            exec(&mut target, grant).await;
-        }
-        let small = setup.target.account_url().replacen("tidelog:", "small:", 1);
+        let small = small_account(&setup, flavor).await;
         let repo = setup.repo.as_str();
         cli::restore(&["--latest", "--repo", repo, "--target", &small]).refused(
             1,
@@ -282,6 +268,27 @@ async fn a_row_too_large_for_the_target_is_named_and_resumed() {
         assert_eq!(packet, 1 << 20, "{flavor}");
         setup.compare(&["d"], "resumed with a larger packet").await;
     }
+}
+
+/// Makes an account on the target that may not change its global settings; gives its URL.
+async fn small_account(setup: &Setup, flavor: Flavor) -> String {
+    let mut target = setup.target.conn().await;
+    let grants = match flavor {
+        Flavor::MySql => {
+            "GRANT ALL ON *.* TO small@'%'; \
+             REVOKE SYSTEM_VARIABLES_ADMIN, SUPER ON *.* FROM small@'%'"
+        }
+        Flavor::MariaDb => {
+            "GRANT ALL ON *.* TO small@'%'; \
+             REVOKE SUPER, CONNECTION ADMIN, REPLICATION MASTER ADMIN, \
+             REPLICATION SLAVE ADMIN ON *.* FROM small@'%'"
+        }
+    };
+    exec(&mut target, "CREATE USER small@'%' IDENTIFIED BY 'tidelog'").await;
+    for grant in grants.split(';') {
+        exec(&mut target, grant).await;
+    }
+    setup.target.account_url().replacen("tidelog:", "small:", 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]

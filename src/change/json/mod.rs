@@ -25,6 +25,7 @@ mod exact;
 mod keys;
 mod number;
 mod parse;
+mod paths;
 mod temporal;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -39,6 +40,7 @@ pub use encode::{canonical, encode};
 pub use exact::{is_exact, text_if_exact};
 pub use keys::JsonKeys;
 pub use parse::from_text;
+pub use paths::JsonPaths;
 pub use temporal::{JsonTemporal, TemporalKind};
 pub use text::to_text;
 pub use tree::{JsonObject, JsonTree};

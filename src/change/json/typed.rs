@@ -73,12 +73,12 @@ pub fn from_text_with_types(text: &str, types: &str) -> Result<JsonTree> {
     Ok(tree)
 }
 
-fn mismatch(what: &'static str) -> Error {
+pub(super) fn mismatch(what: &'static str) -> Error {
     Error::corrupt("join json text with its types").field("reason", what)
 }
 
 /// A document with its number tokens as text.
-enum Kept<'t> {
+pub(super) enum Kept<'t> {
     Literal(Option<bool>),
     Number(&'t str),
     String(Cow<'t, str>),
@@ -86,7 +86,7 @@ enum Kept<'t> {
     Object(Vec<(String, Kept<'t>)>),
 }
 
-struct Keep;
+pub(super) struct Keep;
 
 impl<'t> Build<'t> for Keep {
     type Node = Kept<'t>;
@@ -169,11 +169,18 @@ impl Types {
                 let members = resolved.collect::<Result<_>>()?;
                 Ok(JsonTree::Object(JsonObject::from_members(members)))
             }
-            (Kept::Literal(value), None) => Ok(value.map_or(JsonTree::Null, JsonTree::Bool)),
-            (Kept::Number(token), given) => number(token, given),
-            (Kept::String(text), given) => string(text, given),
-            (_, Some(_)) => Err(mismatch("type of another kind of value")),
+            (node, given) => scalar(node, given),
         }
+    }
+}
+
+/// A value without members, of this type where its text does not show it.
+pub(super) fn scalar(node: Kept<'_>, given: Option<&str>) -> Result<JsonTree> {
+    match (node, given) {
+        (Kept::Literal(value), None) => Ok(value.map_or(JsonTree::Null, JsonTree::Bool)),
+        (Kept::Number(token), given) => number(token, given),
+        (Kept::String(text), given) => string(text, given),
+        _ => Err(mismatch("type of another kind of value")),
     }
 }
 

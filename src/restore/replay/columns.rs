@@ -1,10 +1,10 @@
-//! What of a target's tables no row image tells: counters and generated columns.
+//! What of a target's tables no row image tells: engines, counters and generated columns.
 
 use crate::error::Result;
 use crate::restore::server::Target;
 use crate::schema::{Generated, TableName, TableVersion};
 use crate::source::SqlClient;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Columns of the target that no row image tells apart from others.
@@ -14,7 +14,12 @@ pub(super) struct SpecialColumns {
     pub(super) counters: BTreeMap<TableName, String>,
     /// Generated columns.
     generated: BTreeMap<(TableName, String), Generated>,
+    /// Tables of InnoDB.
+    innodb: BTreeSet<TableName>,
 }
+
+/// InnoDB wants ascending values in a column of this name where a full-text index uses it.
+const DOCUMENT_ID: &str = "FTS_DOC_ID";
 
 impl SpecialColumns {
     /// What the target has besides ordinary columns.
@@ -25,9 +30,17 @@ impl SpecialColumns {
                    OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
                    AND generation_expression NOT IN ('ROW START', 'ROW END')";
         let rows = client.query_rows(sql).await?;
+        let sql = "SELECT table_schema, table_name FROM information_schema.tables \
+                   WHERE engine = 'InnoDB'";
+        let innodb = client.query_rows(sql).await?;
         client.close().await;
         let text = SqlClient::text;
         let mut found = SpecialColumns::default();
+        let names = innodb.iter().filter_map(|row| match row.as_slice() {
+            [db, table] => Some(TableName::new(text(db), text(table))),
+            _ => None,
+        });
+        found.innodb = names.collect();
         for row in &rows {
             let [db, table, column, extra] = row.as_slice() else {
                 continue;
@@ -44,6 +57,12 @@ impl SpecialColumns {
             }
         }
         Ok(found)
+    }
+
+    /// Whether rows of a table may be written by several transactions at once, in any order.
+    pub(super) fn is_divisible(&self, version: &TableVersion) -> bool {
+        let mut columns = version.columns.iter();
+        self.innodb.contains(&version.name) && columns.all(|c| c.name != DOCUMENT_ID)
     }
 
     /// A version that stands on the target, with what is generated there.

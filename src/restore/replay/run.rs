@@ -161,7 +161,7 @@ impl Replay<'_> {
             let work = self.work((place, number), (table, epoch), &columns)?;
             all.extend(work.map(|mut work| {
                 if let Some(progress) = done.get(&table.table_id) {
-                    work.progress = *progress;
+                    work.progress = progress.clone();
                 }
                 work
             }));
@@ -196,6 +196,7 @@ impl Replay<'_> {
             found: None,
             table: Arc::new(table.clone()),
             epoch: epoch.clone(),
+            is_divisible: columns.is_divisible(&version),
             version,
             progress: holding.map(Holding::progress).unwrap_or_default(),
             only_given: self.only_given(place),
@@ -246,6 +247,7 @@ impl Replay<'_> {
             epoch: whole,
             fold: Some(Arc::new(cascades.of_version(&version)?)),
             found: Some(found),
+            is_divisible: columns.is_divisible(&version),
             version,
             progress: holding.progress(),
             only_given: self.only_given(place),

@@ -5,7 +5,9 @@
 //! formats: `Field_*::pack()` and `my_time.cc` of both servers.
 
 use super::temporal;
-use crate::change::json::{encode as encode_json, from_text_with_types, json_types_expr};
+use crate::change::json::{
+    JsonPaths, encode as encode_json, from_text_with_types, json_types_expr,
+};
 use crate::change::{CellSize, ImageWriter};
 use crate::error::{Error, Result, Wrap};
 use crate::position::Flavor;
@@ -13,6 +15,7 @@ use crate::schema::{Column, StoredType, quote_identifier, wire};
 use crate::segment;
 use crate::source::catalogue::is_row_hash;
 use mysql_async::Value;
+use std::sync::Arc;
 
 /// Turns the values of one column into cells.
 #[derive(Clone, Debug)]
@@ -55,8 +58,8 @@ enum Kind {
     Unpadded,
     /// MariaDB COMPRESSED, written with method 0 (plain).
     Compressed,
-    /// MySQL JSON: text and list of types.
-    Json,
+    /// MySQL JSON: text and list of types, or types at paths that are known.
+    Json(Option<Arc<JsonPaths>>),
     /// MariaDB `DB_ROW_HASH_n`: no SELECT shows it, and the server computes it anew.
     RowHash,
 }
@@ -102,7 +105,7 @@ impl ValueEncoder {
                 },
                 _ => Kind::Text(codec()?),
             },
-            wire::JSON => Kind::Json,
+            wire::JSON => Kind::Json(None),
             wire::VARCHAR_COMPRESSED | wire::BLOB_COMPRESSED => Kind::Compressed,
             wire::STRING if flavor == Flavor::MariaDb && column.is_network_or_uuid() => {
                 Kind::Text(codec()?)
@@ -121,9 +124,10 @@ impl ValueEncoder {
     /// The expressions to select for this column.
     fn select(&self) -> Vec<String> {
         let name = quote_identifier(&self.name);
-        match self.kind {
+        match &self.kind {
             Kind::RowHash => Vec::new(),
-            Kind::Json => vec![json_types_expr(&name), name],
+            Kind::Json(None) => vec![json_types_expr(&name), name],
+            Kind::Json(Some(paths)) => vec![paths.types_expr(&name), name],
             // Not `+ 0`: that is a double, too short for a SET of 64.
             Kind::Label(_) => vec![format!("CAST({name} AS UNSIGNED)")],
             _ => vec![name],
@@ -171,8 +175,9 @@ impl ValueEncoder {
                 [] => self.put_content(out, &[], v),
                 _ => self.put_content(out, &[0], v),
             }),
-            Kind::Json => {
-                let image = json_image(value, types).map_err(|e| e.field("column", &self.name))?;
+            Kind::Json(paths) => {
+                let image = json_image(value, types, paths.as_deref());
+                let image = image.map_err(|e| e.field("column", &self.name))?;
                 self.put_content(out, &[], &image)
             }
             Kind::RowHash => put(out, &[0; 8]),
@@ -225,6 +230,21 @@ impl RowEncoder {
         all.join(", ")
     }
 
+    /// Its columns of MySQL JSON, by their names.
+    pub(super) fn json_columns(&self) -> Vec<String> {
+        let columns = self.columns.iter();
+        let json = columns.filter(|column| matches!(column.kind, Kind::Json(_)));
+        json.map(|column| column.name.clone()).collect()
+    }
+
+    /// Reads a column of JSON by these paths.
+    pub(super) fn read_by(&mut self, name: &str, paths: JsonPaths) {
+        let column = self.columns.iter_mut().find(|column| column.name == name);
+        if let Some(column) = column {
+            column.kind = Kind::Json(Some(Arc::new(paths)));
+        }
+    }
+
     /// Appends the image of a row of that list.
     ///
     /// # Errors
@@ -236,7 +256,7 @@ impl RowEncoder {
         let mut image = ImageWriter::begin(self.flavor, self.columns.len(), out);
         for column in &self.columns {
             let types = match column.kind {
-                Kind::Json => Some(values.next().ok_or_else(short)?),
+                Kind::Json(_) => Some(values.next().ok_or_else(short)?),
                 _ => None,
             };
             let value = match column.kind {
@@ -322,14 +342,23 @@ fn unscaled(text: &str, scale: usize) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-fn json_image(value: &Value, types: Option<&Value>) -> Result<Vec<u8>> {
+/// Field of the error of a document that has a value at a path that is not known.
+pub(super) const UNKNOWN_PATH: &str = "unknown_path";
+
+fn json_image(value: &Value, types: Option<&Value>, paths: Option<&JsonPaths>) -> Result<Vec<u8>> {
     let missing = || {
         Error::incompatible("read json with its types: the server sent no types")
             .hint("raise max_allowed_packet of the server: the list of types is limited by it")
     };
     let document = text(value).ok_or_else(|| Error::internal("read json: it is no text"))?;
     let types = types.and_then(text).ok_or_else(missing)?;
-    let tree = from_text_with_types(document, types)?;
+    let tree = match paths {
+        None => from_text_with_types(document, types)?,
+        Some(paths) => paths.tree(document, types)?.ok_or_else(|| {
+            let what = "read json by known paths: a document has another one";
+            Error::internal(what).field(UNKNOWN_PATH, "read again")
+        })?,
+    };
     encode_json(&tree).wrap(|| Error::internal("encode json of row"))
 }
 

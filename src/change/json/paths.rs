@@ -1,0 +1,298 @@
+//! Documents read by SELECT whose values are all at paths that are known.
+//!
+//! As [`json_types_expr`](super::json_types_expr), for much less work of the server: instead of
+//! walking every document it looks up the types at the paths that a few documents had. A document
+//! with a value elsewhere cannot be read that way, and says so.
+
+use super::parse::parse;
+use super::typed::{Keep, Kept, mismatch, scalar};
+use super::{JsonObject, JsonTree};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Paths at most: each is looked up in every row.
+const PATHS_MAX: usize = 64;
+/// Paths for each value of a document, at most, about: beyond it, walking is cheaper.
+const PATHS_PER_VALUE: usize = 4;
+
+/// The paths of all values of some documents.
+#[derive(Clone, Debug, Default)]
+pub struct JsonPaths {
+    /// In the order in which they were found; what a path is found by is its place.
+    paths: Vec<String>,
+    root: Shape,
+    documents: usize,
+    values: usize,
+}
+
+/// What is known below a path.
+#[derive(Clone, Debug, Default)]
+struct Shape {
+    members: BTreeMap<String, (usize, Shape)>,
+    elements: Vec<(usize, Shape)>,
+}
+
+/// Why a document could not be read.
+enum Miss {
+    /// It has a value at another path.
+    Unknown,
+    Bad(Error),
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Miss {
+        Miss::Bad(error)
+    }
+}
+
+impl JsonPaths {
+    /// Takes up the paths of a document, given as its text; `false` when there are too many of
+    /// them, or some that this does not write.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is no JSON.
+    pub fn learn(&mut self, text: &str) -> Result<bool> {
+        let node = parse(text, &mut Keep)?;
+        self.documents += 1;
+        let mut root = std::mem::take(&mut self.root);
+        let known = self.add(&node, "$", &mut root);
+        self.root = root;
+        Ok(known)
+    }
+
+    fn add(&mut self, node: &Kept<'_>, path: &str, shape: &mut Shape) -> bool {
+        match node {
+            Kept::Object(members) => members.iter().all(|(key, child)| {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                if key.is_empty() || !key.chars().all(is_plain) {
+                    return false;
+                }
+                let path = format!("{path}.\"{key}\"");
+                let entry = shape.members.entry(key.clone());
+                let (_, below) = entry.or_insert_with(|| (self.found(&path), Shape::default()));
+                self.add_value(child, &path, below)
+            }),
+            Kept::Array(elements) => elements.iter().enumerate().all(|(index, child)| {
+                let path = format!("{path}[{index}]");
+                if shape.elements.len() <= index {
+                    shape.elements.push((self.found(&path), Shape::default()));
+                }
+                let below = shape.elements.get_mut(index);
+                below.is_some_and(|(_, below)| self.add_value(child, &path, below))
+            }),
+            _ => true,
+        }
+    }
+
+    fn add_value(&mut self, node: &Kept<'_>, path: &str, shape: &mut Shape) -> bool {
+        self.values += 1;
+        self.paths.len() <= PATHS_MAX && self.add(node, path, shape)
+    }
+
+    fn found(&mut self, path: &str) -> usize {
+        self.paths.push(path.to_owned());
+        self.paths.len() - 1
+    }
+
+    /// Whether looking them all up is less work than walking a document like those seen.
+    #[must_use]
+    pub fn pay(&self) -> bool {
+        self.documents > 0
+            && self.paths.len() * self.documents <= PATHS_PER_VALUE * (self.values + self.documents)
+    }
+
+    /// The SELECT expression for the types of a JSON column of MySQL at these paths; `column` is
+    /// quoted (and qualified where needed) already.
+    #[must_use]
+    pub fn types_expr(&self, column: &str) -> String {
+        let mut all = format!("CONCAT_WS(',', JSON_TYPE({column})");
+        for path in &self.paths {
+            all.push_str(&format!(
+                ", IFNULL(JSON_TYPE(JSON_EXTRACT({column}, '{path}')), '')"
+            ));
+        }
+        all.push(')');
+        all
+    }
+
+    /// The tree of a document from its text and the value of [`types_expr`](Self::types_expr) for the
+    /// same row; `None` when it has a value at another path.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the two do not belong together, or when a
+    /// value has a type this version does not know.
+    pub fn tree(&self, text: &str, types: &str) -> Result<Option<JsonTree>> {
+        let node = parse(text, &mut Keep)?;
+        let mut names = types.split(',');
+        let root = names.next().unwrap_or_default();
+        let names: Vec<&str> = names.collect();
+        if names.len() != self.paths.len() {
+            return Err(mismatch("another number of types than paths"));
+        }
+        match resolve(node, root, &self.root, &names) {
+            Ok(tree) => Ok(Some(tree)),
+            Err(Miss::Unknown) => Ok(None),
+            Err(Miss::Bad(error)) => Err(error),
+        }
+    }
+}
+
+fn resolve(
+    node: Kept<'_>,
+    name: &str,
+    shape: &Shape,
+    names: &[&str],
+) -> std::result::Result<JsonTree, Miss> {
+    let below = |child: Kept<'_>, known: Option<&(usize, Shape)>| {
+        let (place, shape) = known.ok_or(Miss::Unknown)?;
+        let name = names.get(*place).copied().unwrap_or_default();
+        resolve(child, name, shape, names)
+    };
+    match node {
+        Kept::Array(elements) if name == "ARRAY" => {
+            let children = elements.into_iter().enumerate();
+            let children = children.map(|(index, child)| below(child, shape.elements.get(index)));
+            Ok(JsonTree::Array(
+                children.collect::<std::result::Result<_, _>>()?,
+            ))
+        }
+        Kept::Object(members) if name == "OBJECT" => {
+            let members = members.into_iter().map(|(key, child)| {
+                let child = below(child, shape.members.get(&key))?;
+                Ok::<_, Miss>((key, child))
+            });
+            let members = members.collect::<std::result::Result<_, _>>()?;
+            Ok(JsonTree::Object(JsonObject::from_members(members)))
+        }
+        node => {
+            let is_shown = shown(&node) == Some(name);
+            Ok(scalar(node, (!is_shown).then_some(name))?)
+        }
+    }
+}
+
+/// The type that the text of a value shows.
+fn shown(node: &Kept<'_>) -> Option<&'static str> {
+    match node {
+        Kept::Literal(None) => Some("NULL"),
+        Kept::Literal(Some(_)) => Some("BOOLEAN"),
+        Kept::Number(token) if token.contains(['.', 'e']) => Some("DOUBLE"),
+        Kept::Number(_) => Some("INTEGER"),
+        Kept::String(_) => Some("STRING"),
+        Kept::Array(_) | Kept::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learnt(texts: &[&str]) -> JsonPaths {
+        let mut paths = JsonPaths::default();
+        for text in texts {
+            assert!(paths.learn(text).expect("json"), "{text}");
+        }
+        paths
+    }
+
+    #[test]
+    fn types_are_found_by_path() {
+        let paths = learnt(&[r#"{"a": 1, "b": [1, {"c": "x"}]}"#, r#"{"d": null}"#]);
+        let expr = paths.types_expr("`j`");
+        assert!(
+            expr.starts_with("CONCAT_WS(',', JSON_TYPE(`j`), IFNULL("),
+            "{expr}"
+        );
+        let wanted = [
+            r#"$."a""#,
+            r#"$."b""#,
+            r#"$."b"[0]"#,
+            r#"$."b"[1]"#,
+            r#"$."b"[1]."c""#,
+        ];
+        let mut at = 0;
+        for path in wanted {
+            let quoted = format!("'{path}'");
+            at += expr[at..].find(&quoted).expect(path);
+        }
+        let types = "OBJECT,UNSIGNED INTEGER,ARRAY,DECIMAL,OBJECT,DATE,";
+        let text = r#"{"a": 7, "b": [1.5, {"c": "2026-11-20"}]}"#;
+        let tree = paths.tree(text, types).expect("joined").expect("known");
+        let JsonTree::Object(object) = &tree else {
+            panic!("{tree:?}")
+        };
+        let members: Vec<&JsonTree> = object.members().iter().map(|(_, tree)| tree).collect();
+        assert!(matches!(members[0], JsonTree::Uint(7)), "{tree:?}");
+        let JsonTree::Array(elements) = members[1] else {
+            panic!("{tree:?}")
+        };
+        assert!(matches!(elements[0], JsonTree::Decimal(_)), "{tree:?}");
+        let JsonTree::Object(inner) = &elements[1] else {
+            panic!("{tree:?}")
+        };
+        assert!(
+            inner
+                .members()
+                .iter()
+                .all(|(_, t)| matches!(t, JsonTree::Temporal(_)))
+        );
+    }
+
+    #[test]
+    fn a_value_elsewhere_is_not_read() {
+        let paths = learnt(&[r#"{"a": 1}"#, "[1]"]);
+        for (text, types) in [
+            (r#"{"b": 1}"#, "OBJECT,,"),
+            (r#"{"a": {"b": 1}}"#, "OBJECT,OBJECT,"),
+            ("[1, 2]", "ARRAY,,INTEGER"),
+            (r#"[{"a": 1}]"#, "ARRAY,,OBJECT"),
+        ] {
+            assert!(paths.tree(text, types).expect(text).is_none(), "{text}");
+        }
+        for (text, types) in [
+            ("5", "INTEGER,,INTEGER"),
+            ("{}", "OBJECT,,"),
+            ("[]", "ARRAY,,"),
+        ] {
+            assert!(paths.tree(text, types).expect(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        let paths = learnt(&[r#"{"a": 1}"#]);
+        for (text, types) in [
+            (r#"{"a": 1}"#, "OBJECT,"),
+            (r#"{"a": 1}"#, "OBJECT"),
+            (r#"{"a": 1}"#, "OBJECT,STRING"),
+            (r#"{"a": 1}"#, "OBJECT,DOUBLE"),
+            (r#"{"a": 1.0}"#, "OBJECT,INTEGER"),
+            (r#"{"a": {}}"#, "OBJECT,INTEGER"),
+            (r#"{"a": 1}"#, "ARRAY,INTEGER"),
+            (r#"{"a": true}"#, "OBJECT,NULL"),
+        ] {
+            assert!(paths.tree(text, types).is_err(), "{text} {types}");
+        }
+    }
+
+    #[test]
+    fn few_paths_pay_and_many_do_not() {
+        assert!(!JsonPaths::default().pay());
+        assert!(learnt(&["1", "{}"]).pay());
+        assert!(learnt(&[r#"{"a": 1, "b": 2}"#]).pay());
+        let apart: Vec<String> = (0..40).map(|n| format!("{{\"k{n}\": 1}}")).collect();
+        let apart: Vec<&str> = apart.iter().map(String::as_str).collect();
+        assert!(!learnt(&apart).pay());
+        let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let many = format!("[{}]", many.join(","));
+        assert!(!JsonPaths::default().learn(&many).expect("json"));
+        for odd in [
+            r#"{"a b": 1}"#,
+            r#"{"": 1}"#,
+            r#"{"a": {"é": 1}}"#,
+            r#"{"a\"": 1}"#,
+        ] {
+            assert!(!JsonPaths::default().learn(odd).expect("json"), "{odd}");
+        }
+    }
+}
