@@ -195,7 +195,7 @@ const MEMORY_FIXED: usize = 96 << 20;
 const MEMORY_PER_BYTE: usize = 4;
 
 fn memory_max(text: &str) -> std::result::Result<usize, String> {
-    const LEAST: usize = MEMORY_FIXED + (MEMORY_PER_BYTE * 16 << 20);
+    const LEAST: usize = MEMORY_FIXED + MEMORY_PER_BYTE * (16 << 20);
     let bytes = text
         .parse()
         .map_err(|_| "give a number of bytes".to_owned())?;
