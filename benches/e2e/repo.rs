@@ -138,9 +138,9 @@ impl Repo {
         bytes_under(&self.path().join("timelines/0001/segments"))
     }
 
-    /// Bytes of the base's files.
+    /// Bytes of the base's files of rows.
     pub(crate) fn base_bytes(&self) -> u64 {
-        bytes_under(&self.path().join("timelines/0001/base"))
+        bytes_under(&self.path().join("tables"))
     }
 }
 

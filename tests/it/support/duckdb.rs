@@ -8,6 +8,8 @@ use super::tool;
 const SCRIPT: &str = r#"
 import json, sys, duckdb
 connection = duckdb.connect()
+# A query of some seconds would print it between the rows.
+connection.execute("SET enable_progress_bar = false")
 for statement in json.load(sys.stdin):
     result = connection.execute(statement)
 rows = result.fetchall() if result.description else []
