@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use tidelog::base::fold::{Identity, Keys, Run, RunBatch, Step, fold};
 use tidelog::segment::{
-    BatchView, ChangeBuilder, FileKind, FileOptions, ImageEncoder, KeyCodec, ReadOptions, RowOrder,
-    TableFileReader, TableFileWriter, TablePlan,
+    BLOCK_ROWS, BatchView, ChangeBuilder, ChangeRow, FileKind, FileOptions, ImageEncoder, KeyCodec,
+    ReadOptions, RowOrder, TableFileReader, TableFileWriter, TablePlan,
 };
 
 /// Runs that are folded, each with all keys.
@@ -70,8 +70,14 @@ fn decode(table: Table) -> Round {
 }
 
 fn batch(builder: &mut ChangeBuilder, table: &Table) -> RecordBatch {
-    for (image, n) in table.images.iter().zip(0..) {
-        builder.append(image, &change(n)).expect("a row");
+    for (images, first) in table
+        .images
+        .chunks(BLOCK_ROWS)
+        .zip((0..).step_by(BLOCK_ROWS))
+    {
+        let rows: Vec<ChangeRow> = (first..).take(images.len()).map(change).collect();
+        let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        builder.append_block(&images, &rows).expect("rows");
     }
     builder.finish().expect("a batch")
 }
