@@ -27,6 +27,21 @@ async fn within_budget(what: &str, args: &[&str]) {
     assert!(ended.peak < BUDGET, "{what}: {mib} MiB");
 }
 
+/// A table, and another one with eight numbers, doubled so many times.
+fn with_numbers(table: &str, doublings: usize) -> Vec<String> {
+    let mut all = vec![
+        "CREATE DATABASE d".to_owned(),
+        "CREATE TABLE d.n (n INT AUTO_INCREMENT PRIMARY KEY)".to_owned(),
+        "INSERT INTO d.n VALUES (1),(2),(3),(4),(5),(6),(7),(8)".to_owned(),
+        table.to_owned(),
+    ];
+    all.extend(vec![
+        "INSERT INTO d.n SELECT NULL FROM d.n".to_owned();
+        doublings
+    ]);
+    all
+}
+
 async fn capture_and_restore(setup: &Setup, what: &str) {
     let (source, target) = (setup.source.account_url(), setup.target.account_url());
     let repo = ["--repo", setup.repo.as_str()];
@@ -61,13 +76,10 @@ async fn a_transaction_of_one_gibibyte() {
         return;
     }
     for flavor in FLAVORS {
-        let mut tables = vec![
-            "CREATE DATABASE d".to_owned(),
-            "CREATE TABLE d.n (n INT AUTO_INCREMENT PRIMARY KEY)".to_owned(),
-            "INSERT INTO d.n VALUES (1),(2),(3),(4),(5),(6),(7),(8)".to_owned(),
-            "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARBINARY(1024), v INT)".to_owned(),
-        ];
-        tables.extend(vec!["INSERT INTO d.n SELECT NULL FROM d.n".to_owned(); 17]);
+        let tables = with_numbers(
+            "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARBINARY(1024), v INT)",
+            17,
+        );
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let (setup, mut conn) = Setup::based(flavor, &tables).await;
         let insert =
@@ -204,13 +216,10 @@ async fn a_small_budget_is_kept_to() {
         return;
     }
     for flavor in FLAVORS {
-        let mut tables = vec![
-            "CREATE DATABASE d".to_owned(),
-            "CREATE TABLE d.n (n INT AUTO_INCREMENT PRIMARY KEY)".to_owned(),
-            "INSERT INTO d.n VALUES (1),(2),(3),(4),(5),(6),(7),(8)".to_owned(),
-            "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARCHAR(1024), v INT)".to_owned(),
-        ];
-        tables.extend(vec!["INSERT INTO d.n SELECT NULL FROM d.n".to_owned(); 10]);
+        let tables = with_numbers(
+            "CREATE TABLE d.a (id INT PRIMARY KEY, pad VARCHAR(1024), v INT)",
+            10,
+        );
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let (setup, mut conn) = Setup::based(flavor, &tables).await;
         for part in 0..100 {
