@@ -1,7 +1,6 @@
 //! Arrow columns: typed builders to append values to, typed arrays to read them from.
 
 use super::cell::{CellCodec, Integers, Scratch, Value};
-use super::decode::BLOCK_ROWS;
 use super::plan::vector_element;
 use crate::schema::StoredType;
 use arrow_array::builder::{
@@ -22,6 +21,9 @@ use arrow_array::{
 use arrow_schema::DataType;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Row images that are best decoded together.
+pub const BLOCK_ROWS: usize = 128;
 
 /// Bytes of variable length that one Arrow array can hold (its offsets are 32-bit).
 const ARRAY_BYTES_MAX: usize = i32::MAX as usize;

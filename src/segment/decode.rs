@@ -19,9 +19,6 @@ use arrow_array::{ArrayRef, RecordBatch};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Row images that are best decoded together.
-pub const BLOCK_ROWS: usize = 128;
-
 /// What a change file says of one row image besides its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeRow {
@@ -204,7 +201,7 @@ impl ChangeBuilder {
         self.append_block(&[image], std::slice::from_ref(row))
     }
 
-    /// Appends whole row images, each with its row: [`BLOCK_ROWS`] of them at a time are fastest.
+    /// Appends whole row images, each with its row: [`BLOCK_ROWS`](super::BLOCK_ROWS) of them at a time are fastest.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when an image is not exactly one full image;
@@ -288,7 +285,7 @@ impl BaseBuilder {
         self.append_block(&[image], seq)
     }
 
-    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`] at a time are fastest.
+    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`](super::BLOCK_ROWS) at a time are fastest.
     ///
     /// # Errors
     /// As [`ChangeBuilder::append_block`].

@@ -31,7 +31,8 @@ mod transactions;
 
 pub use canonical::{Canonicalizer, Fingerprint, ROW_HASH};
 pub use cell::{CellCodec, Decoded, Scratch, Value};
-pub use decode::{BLOCK_ROWS, BaseBuilder, ChangeBuilder, ChangeRow};
+pub use column::BLOCK_ROWS;
+pub use decode::{BaseBuilder, ChangeBuilder, ChangeRow};
 pub use encode::{BatchView, ImageEncoder};
 pub use file::{
     FileIdentity, FileKind, FileOptions, FileStats, ReadOptions, RowOrder, TINY_ROWS, TableBatches,
