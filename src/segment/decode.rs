@@ -201,7 +201,8 @@ impl ChangeBuilder {
         self.append_block(&[image], std::slice::from_ref(row))
     }
 
-    /// Appends whole row images, each with its row: [`BLOCK_ROWS`](super::BLOCK_ROWS) of them at a time are fastest.
+    /// Appends whole row images, each with its row: [`BLOCK_ROWS`](super::BLOCK_ROWS) of them at a
+    /// time are fastest.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when an image is not exactly one full image;
@@ -285,7 +286,8 @@ impl BaseBuilder {
         self.append_block(&[image], seq)
     }
 
-    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`](super::BLOCK_ROWS) at a time are fastest.
+    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`](super::BLOCK_ROWS) of
+    /// them at a time are fastest.
     ///
     /// # Errors
     /// As [`ChangeBuilder::append_block`].
