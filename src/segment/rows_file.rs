@@ -1,7 +1,7 @@
 //! Small files of fixed columns: transactions.parquet and statements.parquet.
 
 use super::file::{
-    ColumnEncoding, ReadOptions, TINY_ROWS, TableBatches, choose, open_metadata, read_batches,
+    ReadOptions, TINY_ROWS, TableBatches, choose, open_metadata, path, read_batches,
 };
 use crate::error::{Error, Result, Wrap};
 use arrow_array::builder::GenericByteBuilder;
@@ -11,9 +11,8 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -113,7 +112,6 @@ impl RowsFileWriter {
         }
         let level = ZstdLevel::try_new(ZSTD_LEVEL).wrap(|| Error::internal("choose zstd level"))?;
         let builder = builder.set_compression(Compression::ZSTD(level));
-        let path = |name: &str| ColumnPath::new(vec![name.to_owned()]);
         let builder = self.dictionaries.iter().fold(builder, |builder, name| {
             builder.set_column_dictionary_enabled(path(name), true)
         });
@@ -124,15 +122,7 @@ impl RowsFileWriter {
         let mut builder = builder;
         for (index, field) in numbers {
             let may_repeat = self.dictionaries.contains(&field.name().as_str());
-            builder = match choose(&self.held, index, may_repeat, ZSTD_LEVEL)? {
-                ColumnEncoding::Dictionary => builder,
-                ColumnEncoding::Plain => {
-                    builder.set_column_dictionary_enabled(path(field.name()), false)
-                }
-                ColumnEncoding::Delta => builder
-                    .set_column_dictionary_enabled(path(field.name()), false)
-                    .set_column_encoding(path(field.name()), Encoding::DELTA_BINARY_PACKED),
-            };
+            builder = choose(&self.held, index, may_repeat, ZSTD_LEVEL)?.set(builder, field.name());
         }
         // Nobody looks for the least and the greatest of them, and to find them costs.
         let bytes = self.schema.fields().iter();

@@ -4,12 +4,14 @@
 //! everything else gets a dictionary where few values make up the rows. Only encodings that readers
 //! have known for long are taken: `BYTE_STREAM_SPLIT` of integers would sometimes be smaller.
 
-use super::TINY_ROWS;
+use super::{TINY_ROWS, path};
 use crate::error::{Error, Result, Wrap};
 use crate::segment::column::ColumnValues;
 use crate::segment::raw::put_uvarint;
 use crate::segment::{Scratch, Value};
 use arrow_array::RecordBatch;
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterPropertiesBuilder;
 use std::collections::{HashMap, HashSet};
 
 /// Rows of a column that are looked at: numbers are cheap to look at.
@@ -36,6 +38,24 @@ pub(in crate::segment) enum ColumnEncoding {
     Delta,
 }
 
+impl ColumnEncoding {
+    /// Has the column of this name written so; names may hold dots.
+    pub(in crate::segment) fn set(
+        self,
+        builder: WriterPropertiesBuilder,
+        name: &str,
+    ) -> WriterPropertiesBuilder {
+        let with_dictionary = self == ColumnEncoding::Dictionary;
+        let builder = builder.set_column_dictionary_enabled(path(name), with_dictionary);
+        match self {
+            ColumnEncoding::Plain | ColumnEncoding::Dictionary => builder,
+            ColumnEncoding::Delta => {
+                builder.set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED)
+            }
+        }
+    }
+}
+
 /// The encoding of the column at `index` of these batches; `dictionary` says whether it may get one.
 pub(in crate::segment) fn choose(
     sample: &[RecordBatch],
@@ -43,7 +63,7 @@ pub(in crate::segment) fn choose(
     dictionary: bool,
     zstd_level: i32,
 ) -> Result<ColumnEncoding> {
-    let mut numbers = Vec::new();
+    let (mut numbers, mut scratch) = (Vec::new(), Scratch::default());
     let mut bytes = None;
     for batch in sample {
         let array = batch.columns().get(index);
@@ -55,7 +75,7 @@ pub(in crate::segment) fn choose(
             None => return Ok(by_repetition(sample, index, dictionary)),
         }
         for row in 0..batch.num_rows().min(NUMBERS_MAX - numbers.len()) {
-            if let Value::Int(number) = values.value(row, &mut Scratch::default()) {
+            if let Value::Int(number) = values.value(row, &mut scratch) {
                 numbers.push(number);
             }
         }
@@ -80,7 +100,7 @@ fn of_numbers(
             .wrap(|| Error::internal("try encodings of a column"))
     };
     let mut best = (usize::MAX, ColumnEncoding::Plain);
-    if let Some((indexes, shared)) = indexed(numbers, size).filter(|_| dictionary) {
+    if dictionary && let Some((indexes, shared)) = indexed(numbers, size) {
         best = (compressed(&indexes)? + shared, ColumnEncoding::Dictionary);
     }
     let plain: Vec<u8> = numbers
@@ -211,7 +231,7 @@ mod tests {
     use arrow_array::{Array, Float64Array, Int64Array};
     use arrow_schema::{Field, Schema};
     use parquet::arrow::ArrowWriter;
-    use parquet::basic::{Compression, Encoding, ZstdLevel};
+    use parquet::basic::{Compression, ZstdLevel};
     use parquet::file::properties::WriterProperties;
     use std::sync::Arc;
 

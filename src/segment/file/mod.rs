@@ -11,12 +11,13 @@ mod read;
 mod tests;
 mod write;
 
-pub(super) use encoding::{ColumnEncoding, choose};
+pub(super) use encoding::choose;
 pub use read::{FileIdentity, ReadOptions, TableBatches, TableFileReader, identify};
 pub(super) use read::{open_metadata, read_batches};
 pub use write::TableFileWriter;
 
 use bytes::Bytes;
+use parquet::schema::types::ColumnPath;
 
 /// Files of fewer rows are tiny.
 pub const TINY_ROWS: usize = 2_048;
@@ -117,4 +118,9 @@ pub struct TableFile {
     pub bytes: Bytes,
     /// Its description.
     pub stats: FileStats,
+}
+
+/// A top-level column: names may hold dots.
+pub(super) fn path(name: &str) -> ColumnPath {
+    ColumnPath::new(vec![name.to_owned()])
 }

@@ -1,16 +1,15 @@
 //! How each column of a file is written: compression, dictionaries, bloom filters.
 
 use super::encoding::{ColumnEncoding, choose};
-use super::{FileKind, FileOptions, METADATA_KEY, RowOrder, TINY_ROWS};
+use super::{FileKind, FileOptions, METADATA_KEY, RowOrder, TINY_ROWS, path};
 use crate::error::{Error, Result, Wrap};
 use crate::schema::{Column, wire};
 use crate::segment::plan::field_id;
 use crate::segment::{FileIdentity, TablePlan, system};
 use arrow_array::RecordBatch;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
 use std::collections::HashSet;
 
 /// Few rows of this many bytes are large.
@@ -109,13 +108,7 @@ fn encodings(
             true => ColumnEncoding::Dictionary,
             false => choose(sample, index, !key.contains(&index), options.zstd_level)?,
         };
-        builder = match encoding {
-            ColumnEncoding::Plain => builder,
-            ColumnEncoding::Dictionary => builder.set_column_dictionary_enabled(path(name), true),
-            ColumnEncoding::Delta => {
-                builder.set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED)
-            }
-        };
+        builder = encoding.set(builder, name);
     }
     Ok(builder)
 }
@@ -163,11 +156,6 @@ fn bloom_filters(
         }
     }
     builder
-}
-
-/// A top-level column: names may hold dots.
-fn path(name: &str) -> ColumnPath {
-    ColumnPath::new(vec![name.to_owned()])
 }
 
 /// Field ids of the key columns, to find their cells in `__raw`.

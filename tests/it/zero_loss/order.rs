@@ -107,13 +107,7 @@ async fn synced_before_acknowledged(scene: Scene) {
     strace.args(scene.arguments(&[]));
     let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
     let mut child = child.expect("run strace (scripts/setup-tools installs it)");
-    let mut conn = scene.source.conn().await;
-    for n in 0..20 {
-        // Returns only when it was acknowledged.
-        let insert = format!("INSERT INTO j.t VALUES (1, {n}, '')");
-        let done = tokio::time::timeout(Duration::from_secs(60), exec(&mut conn, insert)).await;
-        done.expect("the commit returns");
-    }
+    commit_twenty(&scene).await;
     stop(&mut child);
     let calls = calls(&std::fs::read_to_string(&trace).expect("a trace"));
     let mut acknowledgements = 0;
@@ -146,6 +140,16 @@ async fn synced_before_acknowledged(scene: Scene) {
         acknowledgements >= 20,
         "{flavor}: {acknowledgements} in {calls:?}"
     );
+}
+
+/// Twenty commits, each of which returns only when it was acknowledged.
+pub(super) async fn commit_twenty(scene: &Scene) {
+    let mut conn = scene.source.conn().await;
+    for n in 0..20 {
+        let insert = format!("INSERT INTO j.t VALUES (1, {n}, '')");
+        let done = tokio::time::timeout(Duration::from_secs(60), exec(&mut conn, insert)).await;
+        done.expect("the commit returns");
+    }
 }
 
 /// Ends the traced process (a child of strace) and strace with it.

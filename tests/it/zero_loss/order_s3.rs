@@ -1,12 +1,10 @@
 //! What happens before the acknowledgement where the tail is in S3, seen from the kernel.
 
 use super::harness::Scene;
-use super::order::{is_acknowledgement, stop};
+use super::order::{commit_twenty, is_acknowledgement, stop};
 use crate::support::s3;
-use crate::support::sql::exec;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use tidelog::position::Flavor;
 
 /// A system call of the trace.
@@ -40,13 +38,7 @@ async fn the_put_is_answered_before_the_acknowledgement_is_sent() {
             .envs(scene.environment(""));
         let child = strace.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut child = child.expect("run strace (scripts/setup-tools installs it)");
-        let mut conn = scene.source.conn().await;
-        for n in 0..20 {
-            // Returns only when it was acknowledged.
-            let insert = format!("INSERT INTO j.t VALUES (1, {n}, '')");
-            let done = tokio::time::timeout(Duration::from_secs(60), exec(&mut conn, insert)).await;
-            done.expect("the commit returns");
-        }
+        commit_twenty(&scene).await;
         stop(&mut child);
         let calls = calls(&std::fs::read_to_string(&trace).expect("a trace"));
         let (mut acknowledged, mut answered) = (0, false);
