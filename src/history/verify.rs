@@ -10,7 +10,8 @@ use crate::manifest::{
 use crate::position::Seq;
 use crate::runtime::{Compute, Stopwatch};
 use crate::segment::{
-    BatchView, Canonicalizer, FileKind, Fingerprint, ImageEncoder, ReadOptions, TableFileReader,
+    BatchView, CanonicalRow, Canonicalizer, FileKind, Fingerprint, ImageEncoder, ReadOptions,
+    TableFileReader,
 };
 use bytes::Bytes;
 use serde::Serialize;
@@ -329,6 +330,7 @@ impl Walk<'_> {
                 let encoder = ImageEncoder::new(Arc::clone(&plan));
                 let canonical = Canonicalizer::new(Arc::clone(&plan));
                 let (mut image, mut cells) = (Vec::new(), Vec::new());
+                let mut canonical_row = CanonicalRow::default();
                 let mut sum = Fingerprint::default();
                 let reader = TableFileReader::open(bytes, Arc::clone(&plan), FileKind::Base)?;
                 for batch in reader.read(&ReadOptions::default())? {
@@ -338,7 +340,7 @@ impl Walk<'_> {
                         image.clear();
                         encoder.image(&view, row, &mut image)?;
                         plan.layout().split(&image, &mut cells)?;
-                        sum.add(canonical.hash(&image, &cells)?);
+                        sum.add(canonical.hash(&image, &cells, &mut canonical_row)?);
                     }
                 }
                 Ok(sum)

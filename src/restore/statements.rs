@@ -9,7 +9,7 @@ use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, 
 use crate::change::{RowsKind, narrow};
 use crate::error::{Error, Result};
 use crate::schema::TableVersion;
-use crate::segment::TablePlan;
+use crate::segment::{CanonicalRow, TablePlan};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -127,6 +127,7 @@ struct Rows {
     computed: Vec<u8>,
     cells: Vec<Option<Range<u32>>>,
     image: Vec<u8>,
+    canonical_row: CanonicalRow,
 }
 
 impl Rows {
@@ -144,12 +145,15 @@ impl Rows {
             computed,
             cells: Vec::new(),
             image: Vec::new(),
+            canonical_row: CanonicalRow::default(),
         }
     }
 
     fn read<'a>(&'a mut self, row: &'a [u8], kind: RowsKind) -> Result<SentRow<'a>> {
         let mut row = self.plan.layout().split_row(row, &mut self.cells)?;
-        let hash = self.summing.hash(row.image, &self.cells)?;
+        let hash = self
+            .summing
+            .hash(row.image, &self.cells, &mut self.canonical_row)?;
         // What the target computed need not be what the source did, and is not searched for.
         if self.options.only_given && kind == RowsKind::Delete {
             row.absent = match self.computed.iter().any(|byte| *byte != 0) {

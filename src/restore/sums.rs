@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::schema::Generated;
-use crate::segment::{Canonicalizer, Fingerprint, TablePlan};
+use crate::segment::{CanonicalRow, Canonicalizer, Fingerprint, TablePlan};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -149,11 +149,18 @@ impl Summing {
     /// Hashes of a row.
     ///
     /// # Errors
-    /// As [`Canonicalizer::row`].
-    pub(super) fn hash(&self, image: &[u8], cells: &[Option<Range<u32>>]) -> Result<RowHash> {
-        let given = self.given.as_ref().map(|given| given.hash(image, cells));
+    /// As [`Canonicalizer::hash`].
+    pub(super) fn hash(
+        &self,
+        image: &[u8],
+        cells: &[Option<Range<u32>>],
+        row: &mut CanonicalRow,
+    ) -> Result<RowHash> {
+        let all = self.all.hash(image, cells, row)?;
+        let given = self.given.as_ref();
+        let given = given.map(|given| given.hash(image, cells, row));
         Ok(RowHash {
-            all: self.all.hash(image, cells)?,
+            all,
             given: given.transpose()?,
         })
     }

@@ -6,13 +6,12 @@ use crate::error::{Error, Result};
 use crate::position::{Flavor, Seq};
 use crate::runtime::Compute;
 use crate::schema::{TableId, TableName, TableVersion};
-use crate::segment::TablePlan;
+use crate::segment::{CanonicalRow, TablePlan};
 use crate::source::{
     CatalogueTable, Endpoint, KeyRange, RowBatch, SnapshotOptions, SnapshotWorker, SqlClient,
     SqlSession, read_catalogue,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -120,14 +119,12 @@ impl Reader<'_> {
             let ranges = KeyRange::split(&mut control, &found, parts).await?;
             let rows = rows / ranges.len().max(1) as u64;
             let found = Arc::new(found);
-            let by_paths = Arc::new(AtomicBool::new(true));
             pieces.extend(ranges.into_iter().map(|range| Piece {
                 index,
                 summing: summing.clone(),
                 found: Arc::clone(&found),
                 range,
                 rows,
-                by_paths: Arc::clone(&by_paths),
             }));
         }
         control.close().await;
@@ -280,8 +277,6 @@ struct Piece {
     range: KeyRange,
     /// About so many rows.
     rows: u64,
-    /// Whether documents of the table are read by the paths that the first rows have.
-    by_paths: Arc<AtomicBool>,
 }
 
 async fn read_all(
@@ -295,23 +290,10 @@ async fn read_all(
         let Some(piece) = next else {
             break;
         };
-        done.push((piece.index, read_back(&mut worker, piece, &compute).await?));
+        done.push((piece.index, sum_up(&mut worker, &piece, &compute).await?));
     }
     worker.close().await;
     Ok(done)
-}
-
-async fn read_back(worker: &mut SnapshotWorker, piece: Piece, compute: &Compute) -> Result<Sums> {
-    let by_paths = piece.by_paths.load(Ordering::Relaxed);
-    worker.read_json_by_paths(by_paths);
-    match sum_up(worker, &piece, compute).await {
-        Err(error) if by_paths && SnapshotWorker::is_unknown_path(&error) => {
-            piece.by_paths.store(false, Ordering::Relaxed);
-            worker.read_json_by_paths(false);
-            sum_up(worker, &piece, compute).await
-        }
-        summed => summed,
-    }
 }
 
 async fn sum_up(worker: &mut SnapshotWorker, piece: &Piece, compute: &Compute) -> Result<Sums> {
@@ -352,11 +334,12 @@ async fn read_batches<S: Send + 'static>(
 
 fn add_rows(summing: &Summing, batch: &RowBatch, sums: &mut Sums) -> Result<()> {
     let (mut cells, mut start) = (Vec::new(), 0);
+    let mut row = CanonicalRow::default();
     for end in batch.ends.iter().map(|end| *end as usize) {
         let image = batch.images.get(start..end);
         let image = image.ok_or_else(|| Error::internal("verify table: batch of no rows"))?;
         summing.plan().layout().split(image, &mut cells)?;
-        sums.add(summing.hash(image, &cells)?);
+        sums.add(summing.hash(image, &cells, &mut row)?);
         start = end;
     }
     Ok(())

@@ -31,32 +31,26 @@ use std::sync::Arc;
 /// Name of the row hash, recorded wherever fingerprints are kept.
 pub const ROW_HASH: &str = "xxh3-128/1";
 
-/// Columns that are no part of a canonical row.
-#[derive(Clone, Copy, Debug)]
-enum LeavesOut {
-    /// Those that no SELECT shows.
-    Hidden,
-    /// And virtual generated ones.
-    Virtual,
-    /// And all that the server computes.
-    Computed,
-}
-
 /// Turns row images of one table version into canonical rows.
 #[derive(Clone, Debug)]
 pub struct Canonicalizer {
     plan: Arc<TablePlan>,
-    leaves_out: LeavesOut,
+    /// Whether each column is a part of the canonical row.
+    takes: Vec<bool>,
+}
+
+/// Room for a canonical row; reused from row to row.
+#[derive(Debug, Default)]
+pub struct CanonicalRow {
+    bytes: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Canonicalizer {
     /// For images of this plan's table version.
     #[must_use]
     pub fn new(plan: Arc<TablePlan>) -> Canonicalizer {
-        Canonicalizer {
-            plan,
-            leaves_out: LeavesOut::Hidden,
-        }
+        Canonicalizer::without(plan, TablePlan::is_hidden)
     }
 
     /// As [`new`](Self::new), without the virtual generated columns of the version: they are
@@ -64,20 +58,24 @@ impl Canonicalizer {
     /// reads of one row may differ. For comparing what two servers store.
     #[must_use]
     pub fn of_stored(plan: Arc<TablePlan>) -> Canonicalizer {
-        Canonicalizer {
-            plan,
-            leaves_out: LeavesOut::Virtual,
-        }
+        Canonicalizer::without(plan, |plan, index| {
+            let column = plan.version().columns.get(index);
+            let is_virtual = column.is_some_and(|c| c.generated == Some(Generated::Virtual));
+            plan.is_hidden(index) || is_virtual
+        })
     }
 
     /// The same, but for the columns that the server computes: images that lack some of these
     /// have the same canonical row as those that do not.
     #[must_use]
     pub fn of_given(plan: Arc<TablePlan>) -> Canonicalizer {
-        Canonicalizer {
-            plan,
-            leaves_out: LeavesOut::Computed,
-        }
+        Canonicalizer::without(plan, TablePlan::is_computed)
+    }
+
+    fn without(plan: Arc<TablePlan>, leaves_out: impl Fn(&TablePlan, usize) -> bool) -> Self {
+        let columns = 0..plan.codecs().len();
+        let takes = columns.map(|index| !leaves_out(&plan, index)).collect();
+        Canonicalizer { plan, takes }
     }
 
     /// How the images are read.
@@ -86,47 +84,42 @@ impl Canonicalizer {
         &self.plan
     }
 
-    fn leaves_out(&self, index: usize) -> bool {
-        let column = self.plan.version().columns.get(index);
-        let is_virtual = || column.is_some_and(|c| c.generated == Some(Generated::Virtual));
-        match self.leaves_out {
-            LeavesOut::Hidden => self.plan.is_hidden(index),
-            LeavesOut::Virtual => self.plan.is_hidden(index) || is_virtual(),
-            LeavesOut::Computed => self.plan.is_computed(index),
-        }
-    }
-
-    /// Appends the canonical row of an image to `out`; `cells` as given by
+    /// Makes the canonical row of an image; `cells` as given by
     /// [`ImageLayout::split`](crate::change::ImageLayout::split).
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when `cells` are not of this image.
-    pub fn row(&self, image: &[u8], cells: &[Option<Range<u32>>], out: &mut Vec<u8>) -> Result<()> {
+    fn row(
+        &self,
+        image: &[u8],
+        cells: &[Option<Range<u32>>],
+        row: &mut CanonicalRow,
+    ) -> Result<()> {
         let codecs = self.plan.codecs();
         if cells.len() != codecs.len() {
             return Err(not_of_this_image());
         }
-        let mut scratch = Scratch::default();
-        for (index, (codec, cell)) in codecs.iter().zip(cells).enumerate() {
-            if self.leaves_out(index) {
-                continue;
-            }
+        row.bytes.clear();
+        for ((codec, cell), takes) in codecs.iter().zip(cells).zip(&self.takes) {
             match cell {
-                None => out.push(0),
-                Some(range) => put_cell(codec, cell_of(image, range)?, &mut scratch, out),
+                _ if !takes => {}
+                None => row.bytes.push(0),
+                Some(range) => put_cell(codec, cell_of(image, range)?, row),
             }
         }
         Ok(())
     }
 
-    /// Hash of the canonical row ("xxh3-128/1").
+    /// Hash of the canonical row of an image ("xxh3-128/1"); `cells` as given by
+    /// [`ImageLayout::split`](crate::change::ImageLayout::split).
     ///
     /// # Errors
-    /// As [`row`](Self::row).
-    pub fn hash(&self, image: &[u8], cells: &[Option<Range<u32>>]) -> Result<u128> {
-        let mut row = Vec::with_capacity(image.len() + 16 * cells.len());
-        self.row(image, cells, &mut row)?;
-        Ok(xxhash_rust::xxh3::xxh3_128(&row))
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when `cells` are not of this image.
+    pub fn hash(
+        &self,
+        image: &[u8],
+        cells: &[Option<Range<u32>>],
+        row: &mut CanonicalRow,
+    ) -> Result<u128> {
+        self.row(image, cells, row)?;
+        Ok(xxhash_rust::xxh3::xxh3_128(&row.bytes))
     }
 }
 
@@ -141,14 +134,15 @@ pub(super) fn not_of_this_image() -> Error {
     Error::corrupt("read cells: they are not of this row image")
 }
 
-fn put_cell(codec: &CellCodec, cell: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
+fn put_cell(codec: &CellCodec, cell: &[u8], row: &mut CanonicalRow) {
+    let (out, scratch) = (&mut row.bytes, &mut row.scratch);
     let mut put = |tag: u8, bytes: &[u8]| {
         out.push(tag);
         put_uvarint(out, bytes.len() as u64);
         out.extend_from_slice(bytes);
     };
     let content = codec.content(cell);
-    if let Some(document) = codec.canonical_json(cell) {
+    if let Some(document) = codec.canonical_json(cell, scratch) {
         return put(9, &document);
     }
     let decoded = codec.decode(cell, scratch);

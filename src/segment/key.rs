@@ -27,7 +27,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::canonical::{Canonicalizer, cell_of, not_of_this_image};
+use super::canonical::{CanonicalRow, Canonicalizer, cell_of, not_of_this_image};
 use super::{BatchView, CellCodec, ImageEncoder, Scratch, TablePlan, Value};
 use crate::error::Result;
 use std::ops::Range;
@@ -81,7 +81,9 @@ impl KeyCodec {
         out: &mut Vec<u8>,
     ) -> Result<bool> {
         if self.is_keyless() {
-            let hash = self.canonical.hash(image, cells)?;
+            let hash = self
+                .canonical
+                .hash(image, cells, &mut CanonicalRow::default())?;
             out.extend_from_slice(&hash.to_be_bytes());
             return Ok(false);
         }

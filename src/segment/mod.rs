@@ -29,7 +29,7 @@ mod testing;
 mod tests;
 mod transactions;
 
-pub use canonical::{Canonicalizer, Fingerprint, ROW_HASH};
+pub use canonical::{CanonicalRow, Canonicalizer, Fingerprint, ROW_HASH};
 pub use cell::{CellCodec, Decoded, Scratch, Value};
 pub use column::BLOCK_ROWS;
 pub use decode::{BaseBuilder, ChangeBuilder, ChangeRow};

@@ -11,8 +11,8 @@ use crate::manifest::Repository;
 use crate::position::Seq;
 use crate::runtime::{Compute, ids::new_uuid};
 use crate::segment::{
-    BLOCK_ROWS, BaseBuilder, Canonicalizer, FileKind, FileOptions, Fingerprint, KeyCodec, RowOrder,
-    TableFile, TableFileWriter, TablePlan,
+    BLOCK_ROWS, BaseBuilder, CanonicalRow, Canonicalizer, FileKind, FileOptions, Fingerprint,
+    KeyCodec, RowOrder, TableFile, TableFileWriter, TablePlan,
 };
 use crate::source::RowBatch;
 use crate::storage::ObjectName;
@@ -116,6 +116,7 @@ struct RunWriter {
     plan: Arc<TablePlan>,
     keys: KeyCodec,
     canonical: Canonicalizer,
+    canonical_row: CanonicalRow,
     seq: Seq,
     zstd_level: i32,
     rows: Vec<RunRow>,
@@ -142,6 +143,7 @@ impl RunWriter {
         RunWriter {
             keys: KeyCodec::new(Arc::clone(&plan)),
             canonical: Canonicalizer::new(Arc::clone(&plan)),
+            canonical_row: CanonicalRow::default(),
             plan,
             seq,
             zstd_level,
@@ -169,7 +171,10 @@ impl RunWriter {
             self.typed &= self
                 .keys
                 .encode_image(image, &self.cells, &mut self.key_bytes)?;
-            self.hashes.add(self.canonical.hash(image, &self.cells)?);
+            let hash = self
+                .canonical
+                .hash(image, &self.cells, &mut self.canonical_row)?;
+            self.hashes.add(hash);
             let image_start = self.images.len();
             self.images.extend_from_slice(image);
             self.rows.push(RunRow {

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::schema::{TableVersion, quote_identifier};
 use bytes::Bytes;
-use encode::RowEncoder;
+use encode::{RowEncoder, Unknown};
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 
@@ -164,8 +164,6 @@ pub struct SnapshotWorker {
     batch_bytes: usize,
     /// The server has no moments: its point says nothing.
     is_idle: bool,
-    /// Documents of MySQL are read by the paths that the first rows have.
-    by_paths: bool,
 }
 
 impl SnapshotWorker {
@@ -270,30 +268,53 @@ impl SnapshotWorker {
             return Err(changed());
         }
         let mut encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
-        self.learn_paths((table, range), &mut encoder).await?;
-        let sql = select((table, range), &encoder);
-        let is_changed = |e: &mysql_async::Error| {
-            // ER_TABLE_DEF_CHANGED: rebuilt after the snapshot was opened.
-            matches!(e, mysql_async::Error::Server(e) if e.code == 1412)
-        };
-        let failed = |e: mysql_async::Error| match is_changed(&e) {
-            true => changed(),
-            false => sql_error("read rows", e),
-        };
-        let mut result = self
-            .client
-            .conn()
-            .exec_iter(sql, ())
-            .await
-            .map_err(failed)?;
+        let ranges = self.ranges((table, range), &mut encoder).await?;
         let mut out = Batcher::new(self.batch_bytes, rows);
-        while let Some(row) = result.next().await.map_err(failed)? {
-            // Not of an Option: it gives the values of a row.
-            let values = mysql_async::Row::unwrap(row);
-            out.add(&encoder, &values).await?;
+        for range in ranges {
+            let before = out.rows;
+            // Each time it knows more, or less is asked of it.
+            while let Some(unknown) = {
+                let skipped = out.rows - before;
+                let read = self.read_rows((table, &range), &encoder, skipped, &mut out);
+                read.await
+                    .map_err(|e| if is_rebuilt(&e) { changed() } else { e })?
+            } {
+                match learn::is_short(table, &range) {
+                    true => encoder.learn(&unknown)?,
+                    false => encoder.forget_paths(),
+                }
+            }
         }
         out.flush().await?;
         Ok((out.rows, out.bytes))
+    }
+
+    /// Reads the rows of a range but for the first ones, up to the end or to a document that is unknown.
+    async fn read_rows(
+        &mut self,
+        (table, range): (&CatalogueTable, &KeyRange),
+        encoder: &RowEncoder,
+        skipped: u64,
+        out: &mut Batcher<'_>,
+    ) -> Result<Option<Unknown>> {
+        let failed = |e: mysql_async::Error| sql_error("read rows", e);
+        let sql = select((table, range), encoder);
+        let result = self.client.conn().exec_iter(sql, ()).await;
+        let mut result = result.map_err(failed)?;
+        let mut row_number = 0;
+        while let Some(row) = result.next().await.map_err(failed)? {
+            row_number += 1;
+            if row_number <= skipped {
+                continue;
+            }
+            // Not of an Option: it gives the values of a row.
+            let values = mysql_async::Row::unwrap(row);
+            if let Some(unknown) = out.add(encoder, &values).await? {
+                result.drop_result().await.map_err(failed)?;
+                return Ok(Some(unknown));
+            }
+        }
+        Ok(None)
     }
 
     /// Ends the snapshot of this connection.
@@ -317,18 +338,29 @@ fn select((table, range): (&CatalogueTable, &KeyRange), encoder: &RowEncoder) ->
         // Never a covering secondary index: rows would come in its order.
         sql.push_str(" FORCE INDEX (PRIMARY)");
         sql.push_str(&range.condition(table));
-        let keys = || table.shape.key.iter();
-        let columns: Vec<String> = keys()
+        let keys = table.shape.key.iter();
+        let columns: Vec<String> = keys
             .filter_map(|part| table.shape.columns.get(part.column as usize))
             .map(|column| quote_identifier(&column.name))
             .collect();
-        // Of a prefix the index keeps no order of whole values: that would sort all rows.
-        if keys().all(|part| part.prefix == 0) && !columns.is_empty() {
+        if is_ordered(table) {
             sql.push_str(" ORDER BY ");
             sql.push_str(&columns.join(", "));
         }
     }
     sql
+}
+
+/// Whether rows are read in the order of their primary key. Of a prefix the index keeps no order of
+/// whole values: that would sort all rows.
+fn is_ordered(table: &CatalogueTable) -> bool {
+    let mut keys = table.shape.key.iter();
+    table.has_primary && !table.shape.key.is_empty() && keys.all(|part| part.prefix == 0)
+}
+
+/// ER_TABLE_DEF_CHANGED: rebuilt after the snapshot was opened.
+fn is_rebuilt(error: &Error) -> bool {
+    error.get("code") == Some("1412")
 }
 
 /// Collects images into batches.
@@ -353,19 +385,25 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    async fn add(&mut self, encoder: &RowEncoder, row: &[mysql_async::Value]) -> Result<()> {
+    async fn add(
+        &mut self,
+        encoder: &RowEncoder,
+        row: &[mysql_async::Value],
+    ) -> Result<Option<Unknown>> {
         let start = self.images.len();
-        encoder.encode(row, &mut self.images)?;
+        if let Some(unknown) = encoder.encode(row, &mut self.images)? {
+            return Ok(Some(unknown));
+        }
         let end = u32::try_from(self.images.len());
         self.ends.push(
             end.map_err(|_| Error::incompatible("read row: it is larger than any event can hold"))?,
         );
         self.rows += 1;
         self.bytes += (self.images.len() - start) as u64;
-        match self.images.len() >= self.target {
-            true => self.flush().await,
-            false => Ok(()),
+        if self.images.len() >= self.target {
+            self.flush().await?;
         }
+        Ok(None)
     }
 
     async fn flush(&mut self) -> Result<()> {

@@ -9,7 +9,7 @@ use tidelog::change::{ImageLayout, LogItem, RowsKind};
 use tidelog::error::ErrorKind;
 use tidelog::position::{Flavor, GtidSet};
 use tidelog::schema::{TableName, TableVersion};
-use tidelog::segment::{Canonicalizer, TablePlan};
+use tidelog::segment::{CanonicalRow, Canonicalizer, TablePlan};
 use tidelog::service::throwaway::ServerSpec;
 use tidelog::source::{
     CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SourceSnapshot, TableKind,
@@ -45,7 +45,9 @@ impl Hasher {
         let mut cells = Vec::new();
         let length = self.layout.split(image, &mut cells).expect("an image");
         assert_eq!(length, image.len());
-        self.canonicalizer.hash(image, &cells).expect("a hash")
+        self.canonicalizer
+            .hash(image, &cells, &mut CanonicalRow::default())
+            .expect("a hash")
     }
 
     fn add(&self, rows: &mut Rows, image: Bytes) {

@@ -64,13 +64,15 @@ impl Layout {
     }
 
     /// Reads an offset, size or count at `at`.
+    #[inline]
     pub(super) fn offset(self, bytes: &[u8], at: usize) -> Option<usize> {
-        let field = bytes.get(at..at.checked_add(self.offset_bytes())?)?;
-        let value = field
-            .iter()
-            .rev()
-            .fold(0, |sum, &b| sum << 8 | u32::from(b));
-        usize::try_from(value).ok()
+        let field = bytes.get(at..)?;
+        match self.large {
+            false => field
+                .first_chunk()
+                .map(|b| usize::from(u16::from_le_bytes(*b))),
+            true => usize::try_from(u32::from_le_bytes(*field.first_chunk()?)).ok(),
+        }
     }
 }
 

@@ -157,7 +157,7 @@ pub(super) fn int_type(value: i64) -> u8 {
     }
 }
 
-fn uint_type(value: u64) -> u8 {
+pub(super) fn uint_type(value: u64) -> u8 {
     if u16::try_from(value).is_ok() {
         jsonb::UINT16
     } else if u32::try_from(value).is_ok() {

@@ -4,7 +4,7 @@
 //! walk accepts exactly the layout that [`encode`](super::encode) makes (checked against it by
 //! a property test) and exactly the value types that [`from_text`](super::from_text) gives.
 
-use super::decode::{Layout, signed, unsigned, variable_length};
+use super::decode::{Layout, variable_length};
 use super::encode::{int_type, variable_length_bytes};
 use super::jsonb;
 use super::keys::{JsonKeys, ObjectKeys};
@@ -34,6 +34,7 @@ pub fn text_if_exact(image: &[u8], out: &mut String, keys: &mut JsonKeys) -> boo
         .first()
         .and_then(|&kind| walk.value(kind, 1, 0))
         .is_some_and(|value| value.end == image.len());
+    keys.end();
     if !exact {
         out.truncate(length);
     }
@@ -92,37 +93,41 @@ impl Walk<'_> {
         bytes.get(..header)?;
 
         let nth = self.objects;
-        let (mut keys, mut key_bytes) = (ObjectKeys::default(), 0);
+        let (mut own, mut key_bytes) = (None, 0);
         if object {
             self.objects += 1;
-            keys = self.keys.take(nth);
-            key_bytes = keys.read(bytes, layout, count, header)?;
+            key_bytes = match self.keys.place(nth) {
+                Some(keys) => keys.read(bytes, layout, count, header)?,
+                None => {
+                    let own = own.insert(ObjectKeys::default());
+                    own.read(bytes, layout, count, header)?
+                }
+            };
         }
         let mut end = header + key_bytes;
         let mut small = small_header + key_bytes;
         self.out.push(if object { '{' } else { '[' });
-        let first_entry = header - count * layout.value_entry_bytes();
-        for index in 0..count {
+        let entries = bytes.get(header - count * layout.value_entry_bytes()..header)?;
+        let entries = entries.chunks_exact(layout.value_entry_bytes());
+        for (index, entry) in entries.enumerate() {
             match object {
-                true => keys.push(index, self.out)?,
+                true => {
+                    let keys = own.as_ref().or_else(|| self.keys.kept(nth))?;
+                    keys.push(index, self.out)?;
+                }
                 false => push_separator(index, self.out),
             }
-            let entry = first_entry + index * layout.value_entry_bytes();
-            let kind = *bytes.get(entry)?;
+            let (&kind, field) = entry.split_first()?;
             if layout.inlines(kind) {
-                let inlined = bytes.get(entry + 1..entry + layout.value_entry_bytes())?;
-                small = small.checked_add(self.inlined(kind, inlined)?)?;
+                small += self.inlined(kind, layout.offset(field, 0)?, layout)?;
                 continue;
             }
-            if layout.offset(bytes, entry + 1)? != end {
+            if layout.offset(field, 0)? != end {
                 return None;
             }
             let found = self.value(kind, start.checked_add(end)?, depth + 1)?;
             end = found.end.checked_sub(start)?;
             small = small.checked_add(found.small)?;
-        }
-        if object {
-            self.keys.keep(nth, keys);
         }
         self.out.push(if object { '}' } else { ']' });
         let format_fits = layout.large == (small > SMALL_BYTES_MAX);
@@ -132,19 +137,18 @@ impl Walk<'_> {
         })
     }
 
-    /// Prints a value that stands in its entry; returns the bytes it would take outside of a
-    /// small entry.
-    fn inlined(&mut self, kind: u8, bytes: &[u8]) -> Option<usize> {
+    /// Prints a value that stands in its entry, in the low bits of its field; returns the bytes it
+    /// would take outside of a small entry.
+    fn inlined(&mut self, kind: u8, field: usize, layout: Layout) -> Option<usize> {
         if kind == jsonb::LITERAL {
-            let (literal, padding) = bytes.split_first()?;
-            if padding.iter().any(|&byte| byte != 0) {
-                return None;
-            }
-            self.scalar(kind, std::slice::from_ref(literal))?;
+            self.literal(u8::try_from(field).ok()?)?;
             return Some(0);
         }
         // Short integers are widened to the entry with their sign.
-        let value = signed(bytes);
+        let value = match layout.large {
+            false => i64::from(u16::try_from(field).ok()?.cast_signed()),
+            true => i64::from(u32::try_from(field).ok()?.cast_signed()),
+        };
         if kind == jsonb::UINT16 || kind == jsonb::UINT32 || int_type(value) != kind {
             return None;
         }
@@ -152,25 +156,29 @@ impl Walk<'_> {
         Some(if kind == jsonb::INT32 { 4 } else { 0 })
     }
 
+    fn literal(&mut self, literal: u8) -> Option<()> {
+        self.out.push_str(match literal {
+            jsonb::NULL => "null",
+            jsonb::TRUE => "true",
+            jsonb::FALSE => "false",
+            _ => return None,
+        });
+        Some(())
+    }
+
     /// Prints a scalar at the start of `bytes`; returns the bytes it takes.
     fn scalar(&mut self, kind: u8, bytes: &[u8]) -> Option<usize> {
         match kind {
             jsonb::LITERAL => {
-                self.out.push_str(match *bytes.first()? {
-                    jsonb::NULL => "null",
-                    jsonb::TRUE => "true",
-                    jsonb::FALSE => "false",
-                    _ => return None,
-                });
+                self.literal(*bytes.first()?)?;
                 Some(1)
             }
             jsonb::INT16 | jsonb::INT32 | jsonb::INT64 => {
-                let width = match kind {
-                    jsonb::INT16 => 2,
-                    jsonb::INT32 => 4,
-                    _ => 8,
+                let (value, width) = match kind {
+                    jsonb::INT16 => (i64::from(i16::from_le_bytes(*bytes.first_chunk()?)), 2),
+                    jsonb::INT32 => (i64::from(i32::from_le_bytes(*bytes.first_chunk()?)), 4),
+                    _ => (i64::from_le_bytes(*bytes.first_chunk()?), 8),
                 };
-                let value = signed(bytes.get(..width)?);
                 let text_is_unsigned = u32::try_from(value).is_err() && value >= 0;
                 if int_type(value) != kind || text_is_unsigned {
                     return None;
@@ -179,7 +187,7 @@ impl Walk<'_> {
                 Some(width)
             }
             jsonb::UINT64 => {
-                let value = unsigned(bytes.get(..8)?);
+                let value = u64::from_le_bytes(*bytes.first_chunk()?);
                 if !matches!(typed_unsigned(value), JsonTree::Uint(_)) {
                     return None;
                 }
@@ -187,7 +195,7 @@ impl Walk<'_> {
                 Some(8)
             }
             jsonb::DOUBLE => {
-                let value = f64::from_bits(unsigned(bytes.get(..8)?));
+                let value = f64::from_le_bytes(*bytes.first_chunk()?);
                 if !value.is_finite() {
                     return None;
                 }

@@ -20,24 +20,29 @@ pub struct JsonKeys {
 }
 
 impl JsonKeys {
-    /// Takes out the keys of the `nth` object of the last document.
-    pub(super) fn take(&mut self, nth: usize) -> ObjectKeys {
-        self.objects
-            .get_mut(nth)
-            .map(std::mem::take)
-            .unwrap_or_default()
-    }
-
-    /// Puts keys back for the next document.
-    pub(super) fn keep(&mut self, nth: usize, keys: ObjectKeys) {
-        if nth >= OBJECTS_MAX || keys.text.len() > KEPT_BYTES_MAX {
-            return;
+    /// The place for the keys of the `nth` object of a document; none where they are not kept.
+    pub(super) fn place(&mut self, nth: usize) -> Option<&mut ObjectKeys> {
+        if nth >= OBJECTS_MAX {
+            return None;
         }
         if self.objects.len() <= nth {
             self.objects.resize_with(nth + 1, ObjectKeys::default);
         }
-        if let Some(place) = self.objects.get_mut(nth) {
-            *place = keys;
+        self.objects.get_mut(nth)
+    }
+
+    /// The keys of the `nth` object, where they are kept.
+    #[inline]
+    pub(super) fn kept(&self, nth: usize) -> Option<&ObjectKeys> {
+        self.objects.get(nth)
+    }
+
+    /// Gives back the room of long keys after a document.
+    pub(super) fn end(&mut self) {
+        for keys in &mut self.objects {
+            if keys.text.len() > KEPT_BYTES_MAX {
+                *keys = ObjectKeys::default();
+            }
         }
     }
 }
@@ -117,6 +122,7 @@ impl ObjectKeys {
     }
 
     /// Appends what stands before the value of the member at `index`.
+    #[inline]
     pub(super) fn push(&self, index: usize, out: &mut String) -> Option<()> {
         let start = match index {
             0 => 0,

@@ -20,6 +20,7 @@
 mod decimal;
 mod decode;
 mod difference;
+mod direct;
 mod encode;
 mod exact;
 mod keys;
@@ -36,6 +37,7 @@ mod typed;
 pub use decimal::JsonDecimal;
 pub use decode::decode;
 pub use difference::{Difference, apply_difference};
+pub use direct::append_image;
 pub use encode::{canonical, encode};
 pub use exact::{is_exact, text_if_exact};
 pub use keys::JsonKeys;

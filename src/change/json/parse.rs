@@ -67,40 +67,54 @@ impl<'t> Build<'t> for Plain {
 /// # Errors
 /// As [`from_text`].
 pub(super) fn parse<'t, B: Build<'t>>(text: &'t str, build: &mut B) -> Result<B::Node> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser::new(text);
     parser.skip_space();
     let node = parser.value(build, 0)?;
     parser.skip_space();
-    if parser.at != text.len() {
+    if !parser.is_at_end() {
         return Err(parser.refuse("text after the document"));
     }
     Ok(node)
 }
 
-struct Parser<'t> {
+/// Takes tokens from a text, one after the other.
+pub(super) struct Parser<'t> {
     text: &'t str,
     at: usize,
 }
 
 impl<'t> Parser<'t> {
+    pub(super) fn new(text: &'t str) -> Parser<'t> {
+        Parser { text, at: 0 }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// Takes a byte that was looked at, of ASCII.
+    pub(super) fn skip_byte(&mut self) {
+        self.at += 1;
+    }
+
     fn refuse(&self, what: &'static str) -> Error {
         Error::corrupt("parse json text")
             .field("reason", what)
             .field("offset", self.at)
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
     /// Takes `byte` if it is next.
-    fn take(&mut self, byte: u8) -> bool {
+    pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
@@ -126,7 +140,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn word(&mut self, word: &str) -> Result<()> {
+    pub(super) fn word(&mut self, word: &str) -> Result<()> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         if !rest.starts_with(word.as_bytes()) {
             return Err(self.refuse("value expected"));
@@ -185,7 +199,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes a number token: `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`.
-    fn number(&mut self) -> Result<&'t str> {
+    pub(super) fn number(&mut self) -> Result<&'t str> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -215,7 +229,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes a string, borrowed where it has no escapes.
-    fn string(&mut self) -> Result<Cow<'t, str>> {
+    pub(super) fn string(&mut self) -> Result<Cow<'t, str>> {
         self.at += 1;
         let mut owned = String::new();
         loop {

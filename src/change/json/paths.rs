@@ -4,6 +4,9 @@
 //! walking every document it looks up the types at the paths that a few documents had. A document
 //! with a value elsewhere cannot be read that way, and says so.
 
+use super::direct::{Types, append_typed};
+use super::encode;
+use super::number::double_of_token;
 use super::parse::parse;
 use super::typed::{Keep, Kept, mismatch, scalar};
 use super::{JsonObject, JsonTree};
@@ -115,24 +118,84 @@ impl JsonPaths {
         all
     }
 
-    /// The tree of a document from its text and the value of [`types_expr`](Self::types_expr) for the
-    /// same row; `None` when it has a value at another path.
+    /// Appends the image of a document from its text and the value of [`types_expr`](Self::types_expr)
+    /// for the same row; `None`, and nothing appended, when it has a value at another path.
     ///
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the two do not belong together, or when a
     /// value has a type this version does not know.
-    pub fn tree(&self, text: &str, types: &str) -> Result<Option<JsonTree>> {
-        let node = parse(text, &mut Keep)?;
+    pub fn append_image(&self, text: &str, types: &str, out: &mut Vec<u8>) -> Result<Option<()>> {
         let mut names = types.split(',');
         let root = names.next().unwrap_or_default();
         let names: Vec<&str> = names.collect();
         if names.len() != self.paths.len() {
             return Err(mismatch("another number of types than paths"));
         }
-        match resolve(node, root, &self.root, &names) {
+        let known = Known {
+            root: (root, &self.root),
+            names: &names,
+        };
+        if append_typed(text, &known, out).is_some() {
+            return Ok(Some(()));
+        }
+        let Some(tree) = self.tree(text, &known)? else {
+            return Ok(None);
+        };
+        out.extend_from_slice(&encode(&tree)?);
+        Ok(Some(()))
+    }
+
+    fn tree(&self, text: &str, known: &Known<'_>) -> Result<Option<JsonTree>> {
+        let node = parse(text, &mut Keep)?;
+        match resolve(node, known.root.0, &self.root, known.names) {
             Ok(tree) => Ok(Some(tree)),
             Err(Miss::Unknown) => Ok(None),
             Err(Miss::Bad(error)) => Err(error),
+        }
+    }
+}
+
+/// The types that the server named.
+struct Known<'a> {
+    /// Of the document, and what is known below.
+    root: (&'a str, &'a Shape),
+    /// By the place of their path.
+    names: &'a [&'a str],
+}
+
+impl<'a> Known<'a> {
+    fn at(&self, known: Option<&'a (usize, Shape)>) -> Option<(&'a str, &'a Shape)> {
+        let (place, shape) = known?;
+        Some((self.names.get(*place).copied()?, shape))
+    }
+}
+
+impl<'a> Types for Known<'a> {
+    type Place = (&'a str, &'a Shape);
+
+    fn root(&self) -> Self::Place {
+        self.root
+    }
+
+    fn member(&self, (_, shape): Self::Place, key: &str) -> Option<Self::Place> {
+        self.at(shape.members.get(key))
+    }
+
+    fn element(&self, (_, shape): Self::Place, index: usize) -> Option<Self::Place> {
+        self.at(shape.elements.get(index))
+    }
+
+    fn is(&self, (found, _): Self::Place, name: &'static str) -> bool {
+        found == name
+    }
+
+    fn number(&self, (name, _): Self::Place, token: &str) -> Option<JsonTree> {
+        let is_whole = !token.contains(['.', 'e']);
+        match name {
+            "INTEGER" if is_whole => token.parse().ok().map(JsonTree::Int),
+            "UNSIGNED INTEGER" if is_whole => token.parse().ok().map(JsonTree::Uint),
+            "DOUBLE" if !is_whole => double_of_token(token).ok().map(JsonTree::Double),
+            _ => None,
         }
     }
 }
@@ -186,6 +249,7 @@ fn shown(node: &Kept<'_>) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::json::decode;
 
     fn learnt(texts: &[&str]) -> JsonPaths {
         let mut paths = JsonPaths::default();
@@ -193,6 +257,13 @@ mod tests {
             assert!(paths.learn(text).expect("json"), "{text}");
         }
         paths
+    }
+
+    fn tree(paths: &JsonPaths, text: &str, types: &str) -> Result<Option<JsonTree>> {
+        let mut image = Vec::new();
+        let appended = paths.append_image(text, types, &mut image)?;
+        assert!(appended.is_some() || image.is_empty(), "{text}");
+        Ok(appended.map(|()| decode(&image).expect(text)))
     }
 
     #[test]
@@ -217,7 +288,7 @@ mod tests {
         }
         let types = "OBJECT,UNSIGNED INTEGER,ARRAY,DECIMAL,OBJECT,DATE,";
         let text = r#"{"a": 7, "b": [1.5, {"c": "2026-11-20"}]}"#;
-        let tree = paths.tree(text, types).expect("joined").expect("known");
+        let tree = tree(&paths, text, types).expect("joined").expect("known");
         let JsonTree::Object(object) = &tree else {
             panic!("{tree:?}")
         };
@@ -238,6 +309,52 @@ mod tests {
         );
     }
 
+    /// Types that the text shows are written without a tree, and the image is the same.
+    #[test]
+    fn both_ways_give_the_same_image() {
+        let paths = learnt(&[r#"{"a": 1, "b": [1, {"c": "x"}]}"#]);
+        for (text, types, is_direct) in [
+            (
+                r#"{"a": 7, "b": [1.5, {"c": "größe"}]}"#,
+                "OBJECT,INTEGER,ARRAY,DOUBLE,OBJECT,STRING",
+                true,
+            ),
+            (
+                r#"{"a": 70000, "b": [null, {"c": true}]}"#,
+                "OBJECT,UNSIGNED INTEGER,ARRAY,NULL,OBJECT,BOOLEAN",
+                true,
+            ),
+            (
+                r#"{"a": 7, "b": [1.5, {}]}"#,
+                "OBJECT,INTEGER,ARRAY,DECIMAL,OBJECT,",
+                false,
+            ),
+            (
+                r#"{"a": 7, "b": ["2026-11-20"]}"#,
+                "OBJECT,INTEGER,ARRAY,DATE,,",
+                false,
+            ),
+        ] {
+            let mut names = types.split(',');
+            let root = names.next().unwrap_or_default();
+            let names: Vec<&str> = names.collect();
+            let known = Known {
+                root: (root, &paths.root),
+                names: &names,
+            };
+            let by_tree = paths.tree(text, &known).expect(text).expect(text);
+            let by_tree = encode(&by_tree).expect(text);
+            let mut image = Vec::new();
+            let direct = append_typed(text, &known, &mut image);
+            assert_eq!(direct.is_some(), is_direct, "{text}");
+            assert!(direct.is_none() || image == by_tree, "{text}");
+            image.clear();
+            let appended = paths.append_image(text, types, &mut image);
+            assert_eq!(appended.expect(text), Some(()), "{text}");
+            assert_eq!(image, by_tree, "{text}");
+        }
+    }
+
     #[test]
     fn a_value_elsewhere_is_not_read() {
         let paths = learnt(&[r#"{"a": 1}"#, "[1]"]);
@@ -247,14 +364,14 @@ mod tests {
             ("[1, 2]", "ARRAY,,INTEGER"),
             (r#"[{"a": 1}]"#, "ARRAY,,OBJECT"),
         ] {
-            assert!(paths.tree(text, types).expect(text).is_none(), "{text}");
+            assert!(tree(&paths, text, types).expect(text).is_none(), "{text}");
         }
         for (text, types) in [
             ("5", "INTEGER,,INTEGER"),
             ("{}", "OBJECT,,"),
             ("[]", "ARRAY,,"),
         ] {
-            assert!(paths.tree(text, types).expect(text).is_some(), "{text}");
+            assert!(tree(&paths, text, types).expect(text).is_some(), "{text}");
         }
     }
 
@@ -271,7 +388,7 @@ mod tests {
             (r#"{"a": 1}"#, "ARRAY,INTEGER"),
             (r#"{"a": true}"#, "OBJECT,NULL"),
         ] {
-            assert!(paths.tree(text, types).is_err(), "{text} {types}");
+            assert!(tree(&paths, text, types).is_err(), "{text} {types}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! MySQL's binary JSON, by way of `change::json`.
 
+use super::Scratch;
 use crate::change::json::{self, JsonKeys};
+use std::borrow::Cow;
 
 /// Appends the text of a document; whether it is exact. `None` when it is malformed.
 pub(super) fn decode(content: &[u8], out: &mut String, keys: &mut JsonKeys) -> Option<bool> {
@@ -14,12 +16,15 @@ pub(super) fn decode(content: &[u8], out: &mut String, keys: &mut JsonKeys) -> O
 
 /// Appends the document of a text.
 pub(super) fn encode(text: &str, out: &mut Vec<u8>) -> Option<()> {
-    let image = json::encode(&json::from_text(text).ok()?).ok()?;
-    out.extend_from_slice(&image);
-    Some(())
+    json::append_image(text, out).ok()
 }
 
 /// The document without slack, as a fresh serialization would write it.
-pub(super) fn canonical(content: &[u8]) -> Option<Vec<u8>> {
-    json::canonical(content).ok()
+pub(super) fn canonical<'c>(content: &'c [u8], scratch: &mut Scratch) -> Option<Cow<'c, [u8]>> {
+    scratch.text.clear();
+    // What its text leads back to is a fresh serialization.
+    if json::text_if_exact(content, &mut scratch.text, &mut scratch.keys) {
+        return Some(Cow::Borrowed(content));
+    }
+    json::canonical(content).ok().map(Cow::Owned)
 }

@@ -26,6 +26,7 @@ use crate::position::Flavor;
 use crate::schema::Column;
 pub(super) use integers::Integers;
 use kind::Kind;
+use std::borrow::Cow;
 
 /// A typed value as a Parquet column holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -158,9 +159,13 @@ impl CellCodec {
 
     /// The canonical binary of a JSON cell; `None` for other types and for malformed ones.
     #[must_use]
-    pub(crate) fn canonical_json(&self, cell: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn canonical_json<'c>(
+        &self,
+        cell: &'c [u8],
+        scratch: &mut Scratch,
+    ) -> Option<Cow<'c, [u8]>> {
         match self.kind {
-            Kind::Json { .. } => json::canonical(self.content(cell)),
+            Kind::Json { .. } => json::canonical(self.content(cell), scratch),
             _ => None,
         }
     }

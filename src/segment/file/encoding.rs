@@ -10,6 +10,7 @@ use crate::segment::column::ColumnValues;
 use crate::segment::raw::put_uvarint;
 use crate::segment::{Scratch, Value};
 use arrow_array::RecordBatch;
+use foldhash::fast::FixedState;
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterPropertiesBuilder;
 use std::collections::{HashMap, HashSet};
@@ -103,10 +104,10 @@ fn of_numbers(
     if dictionary && let Some((indexes, shared)) = indexed(numbers, size) {
         best = (compressed(&indexes)? + shared, ColumnEncoding::Dictionary);
     }
-    let plain: Vec<u8> = numbers
-        .iter()
-        .flat_map(|number| number.to_le_bytes().into_iter().take(size))
-        .collect();
+    let mut plain = Vec::with_capacity(numbers.len() * size);
+    for number in numbers {
+        plain.extend_from_slice(number.to_le_bytes().get(..size).unwrap_or_default());
+    }
     for (bytes, encoding) in [
         (differences(numbers), ColumnEncoding::Delta),
         (plain, ColumnEncoding::Plain),
@@ -142,18 +143,20 @@ fn differences(numbers: &[i64]) -> Vec<u8> {
     out
 }
 
-/// The numbers as indexes into a dictionary, and a share of that.
+/// The numbers as indexes into a dictionary, and a share of that; `None` as soon as there are too many.
 fn indexed(numbers: &[i64], size: usize) -> Option<(Vec<u8>, usize)> {
-    let mut dictionary = HashMap::new();
-    let indexes: Vec<u64> = numbers
-        .iter()
-        .map(|number| {
-            let next = dictionary.len() as u64;
-            *dictionary.entry(*number).or_insert(next)
-        })
-        .collect();
+    let most = numbers.len() / DICTIONARY_REPEAT;
+    let mut dictionary = HashMap::with_hasher(FixedState::default());
+    let mut indexes: Vec<u64> = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let next = dictionary.len();
+        indexes.push(*dictionary.entry(*number).or_insert(next as u64));
+        if dictionary.len() > most {
+            return None;
+        }
+    }
     let distinct = dictionary.len();
-    if distinct == 0 || distinct * DICTIONARY_REPEAT > numbers.len() {
+    if distinct == 0 {
         return None;
     }
     let width = u64::BITS - (distinct as u64 - 1).leading_zeros();
@@ -188,7 +191,7 @@ fn put_bits(out: &mut Vec<u8>, numbers: impl Iterator<Item = u64>, width: u32) {
 
 /// Whether few values make up the first rows.
 fn by_repetition(sample: &[RecordBatch], index: usize, dictionary: bool) -> ColumnEncoding {
-    let mut distinct = HashSet::new();
+    let mut distinct = HashSet::with_hasher(FixedState::default());
     let mut values = 0_usize;
     let mut scratch = Scratch::default();
     for batch in sample

@@ -15,7 +15,6 @@ use crate::schema::{Column, StoredType, quote_identifier, wire};
 use crate::segment;
 use crate::source::catalogue::is_row_hash;
 use mysql_async::Value;
-use std::sync::Arc;
 
 /// Turns the values of one column into cells.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ enum Kind {
     /// MariaDB COMPRESSED, written with method 0 (plain).
     Compressed,
     /// MySQL JSON: text and list of types, or types at paths that are known.
-    Json(Option<Arc<JsonPaths>>),
+    Json(Option<Box<JsonPaths>>),
     /// MariaDB `DB_ROW_HASH_n`: no SELECT shows it, and the server computes it anew.
     RowHash,
 }
@@ -134,8 +133,9 @@ impl ValueEncoder {
         }
     }
 
-    /// Appends the cell of a value that is not NULL.
-    fn encode(&self, value: &Value, types: Option<&Value>, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends the cell of a value that is not NULL; `false` for a document with a value at a path
+    /// that is not known.
+    fn encode(&self, value: &Value, types: Option<&Value>, out: &mut Vec<u8>) -> Result<bool> {
         let written = match &self.kind {
             Kind::Integer(bytes) | Kind::Label(bytes) => {
                 integer(value).and_then(|v| put_le(out, v, *bytes))
@@ -176,16 +176,30 @@ impl ValueEncoder {
                 _ => self.put_content(out, &[0], v),
             }),
             Kind::Json(paths) => {
-                let image = json_image(value, types, paths.as_deref());
-                let image = image.map_err(|e| e.field("column", &self.name))?;
-                self.put_content(out, &[], &image)
+                let start = out.len();
+                out.resize(start + usize::from(self.prefix), 0);
+                let known = append_json(value, types, paths.as_deref(), out);
+                if !known.map_err(|e| e.field("column", &self.name))? {
+                    return Ok(false);
+                }
+                self.put_length(out, start)
             }
             Kind::RowHash => put(out, &[0; 8]),
         };
-        written.ok_or_else(|| {
+        let written = written.ok_or_else(|| {
             Error::internal("encode value of row: the server sent another type than its column has")
                 .field("column", &self.name)
-        })
+        });
+        written.map(|()| true)
+    }
+
+    /// Writes the length of what was appended after the room for it.
+    fn put_length(&self, out: &mut [u8], start: usize) -> Option<()> {
+        let prefix = usize::from(self.prefix);
+        let length = (out.len() - start - prefix).to_le_bytes();
+        let (length, above) = length.split_at_checked(prefix)?;
+        out.get_mut(start..start + prefix)?.copy_from_slice(length);
+        above.iter().all(|byte| *byte == 0).then_some(())
     }
 
     /// Appends length, header and content; `None` when the length does not fit its prefix.
@@ -237,20 +251,47 @@ impl RowEncoder {
         json.map(|column| column.name.clone()).collect()
     }
 
-    /// Reads a column of JSON by these paths.
-    pub(super) fn read_by(&mut self, name: &str, paths: JsonPaths) {
+    /// Reads a column of JSON by these paths, or by the list of all types.
+    pub(super) fn read_by(&mut self, name: &str, paths: Option<JsonPaths>) {
         let column = self.columns.iter_mut().find(|column| column.name == name);
         if let Some(column) = column {
-            column.kind = Kind::Json(Some(Arc::new(paths)));
+            column.kind = Kind::Json(paths.map(Box::new));
         }
     }
 
-    /// Appends the image of a row of that list.
+    /// Learns the paths of a document that has others; a column whose documents are too different is
+    /// read by the list of all types from now on.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is no JSON.
+    pub(super) fn learn(&mut self, unknown: &Unknown) -> Result<()> {
+        let columns = self.columns.iter_mut();
+        for column in columns.filter(|column| column.name == unknown.column) {
+            if let Kind::Json(read_by) = &mut column.kind
+                && let Some(mut paths) = read_by.take()
+                && paths.learn(&unknown.document)?
+                && paths.pay()
+            {
+                *read_by = Some(paths);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all columns of JSON by the list of all types.
+    pub(super) fn forget_paths(&mut self) {
+        for column in self.json_columns() {
+            self.read_by(&column, None);
+        }
+    }
+
+    /// Appends the image of a row of that list; nothing where a document is unknown.
     ///
     /// # Errors
     /// `Internal` naming the column when a value is not of its type, `Corrupt` for JSON that does
     /// not fit its types.
-    pub(super) fn encode(&self, row: &[Value], out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn encode(&self, row: &[Value], out: &mut Vec<u8>) -> Result<Option<Unknown>> {
+        let start = out.len();
         let mut values = row.iter();
         let short = || Error::internal("encode row: too few values");
         let mut image = ImageWriter::begin(self.flavor, self.columns.len(), out);
@@ -272,11 +313,27 @@ impl RowEncoder {
                             .field("column", &column.name),
                     );
                 }
-                value => column.encode(value, types, image.cell())?,
+                value => {
+                    if !column.encode(value, types, image.cell())? {
+                        out.truncate(start);
+                        return Ok(Some(Unknown {
+                            column: column.name.clone(),
+                            document: text(value).unwrap_or_default().to_owned(),
+                        }));
+                    }
+                }
             }
         }
-        image.finish()
+        image.finish()?;
+        Ok(None)
     }
+}
+
+/// A document that has a value at a path that is not known.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    column: String,
+    document: String,
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
@@ -342,24 +399,26 @@ fn unscaled(text: &str, scale: usize) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// Field of the error of a document that has a value at a path that is not known.
-pub(super) const UNKNOWN_PATH: &str = "unknown_path";
-
-fn json_image(value: &Value, types: Option<&Value>, paths: Option<&JsonPaths>) -> Result<Vec<u8>> {
+/// Appends the image of a document; `false`, and nothing, for one that is unknown.
+fn append_json(
+    value: &Value,
+    types: Option<&Value>,
+    paths: Option<&JsonPaths>,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
     let missing = || {
         Error::incompatible("read json with its types: the server sent no types")
             .hint("raise max_allowed_packet of the server: the list of types is limited by it")
     };
     let document = text(value).ok_or_else(|| Error::internal("read json: it is no text"))?;
     let types = types.and_then(text).ok_or_else(missing)?;
-    let tree = match paths {
-        None => from_text_with_types(document, types)?,
-        Some(paths) => paths.tree(document, types)?.ok_or_else(|| {
-            let what = "read json by known paths: a document has another one";
-            Error::internal(what).field(UNKNOWN_PATH, "read again")
-        })?,
-    };
-    encode_json(&tree).wrap(|| Error::internal("encode json of row"))
+    if let Some(paths) = paths {
+        return Ok(paths.append_image(document, types, out)?.is_some());
+    }
+    let tree = from_text_with_types(document, types)?;
+    let image = encode_json(&tree).wrap(|| Error::internal("encode json of row"))?;
+    out.extend_from_slice(&image);
+    Ok(true)
 }
 
 #[cfg(test)]

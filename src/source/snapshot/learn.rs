@@ -1,9 +1,13 @@
 //! Paths of JSON documents, learnt from a few rows before all of them are read.
+//!
+//! Types in documents of MySQL are asked for at the paths that the first rows have, which is much less
+//! work of the server than the list of all types. A row with a value elsewhere ends that: what its
+//! document has is learnt, and the rows that are left of the range are read again.
 
-use super::encode::{RowEncoder, UNKNOWN_PATH};
-use super::{CatalogueTable, KeyRange, SnapshotWorker};
+use super::encode::RowEncoder;
+use super::{CatalogueTable, KeyRange, SnapshotWorker, is_ordered};
 use crate::change::json::JsonPaths;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::schema::quote_identifier;
 use crate::source::SqlClient;
 
@@ -11,30 +15,35 @@ use crate::source::SqlClient;
 const SAMPLE_ROWS: usize = 64;
 /// A longer document is not looked at.
 const SAMPLE_BYTES: usize = 16 << 10;
+/// Rows of a range, about: so many are read again at most.
+const RANGE_ROWS: u64 = 32_768;
 
 impl SnapshotWorker {
-    /// Whether documents of MySQL are read by the paths that the first rows have: much less work of
-    /// the server, but a read that meets another path [ends](Self::is_unknown_path) and is to be
-    /// repeated without.
-    pub fn read_json_by_paths(&mut self, on: bool) {
-        self.by_paths = on;
-    }
-
-    /// Whether a read ended for that reason.
-    #[must_use]
-    pub fn is_unknown_path(error: &Error) -> bool {
-        error.get(UNKNOWN_PATH).is_some()
+    /// The ranges to read one after the other: those of a table with documents are short. Rows are
+    /// read again by their number, so they must come in the same order again.
+    pub(super) async fn ranges(
+        &mut self,
+        (table, range): (&CatalogueTable, &KeyRange),
+        encoder: &mut RowEncoder,
+    ) -> Result<Vec<KeyRange>> {
+        let stays = self.is_idle || table.transactional;
+        if encoder.json_columns().is_empty() || !is_ordered(table) || !stays {
+            return Ok(vec![*range]);
+        }
+        self.learn_paths((table, range), encoder).await?;
+        if *range != KeyRange::ALL {
+            return Ok(vec![*range]);
+        }
+        let parts = table.rows_estimate.div_ceil(RANGE_ROWS);
+        KeyRange::split(&mut self.client, table, parts).await
     }
 
     /// Learns the paths of every column of JSON.
-    pub(super) async fn learn_paths(
+    async fn learn_paths(
         &mut self,
         (table, range): (&CatalogueTable, &KeyRange),
         encoder: &mut RowEncoder,
     ) -> Result<()> {
-        if !self.by_paths {
-            return Ok(());
-        }
         for column in encoder.json_columns() {
             let column_name = quote_identifier(&column);
             let sql = format!(
@@ -51,9 +60,14 @@ impl SnapshotWorker {
                 }
             }
             if known && paths.pay() {
-                encoder.read_by(&column, paths);
+                encoder.read_by(&column, Some(paths));
             }
         }
         Ok(())
     }
+}
+
+/// Whether it is worth to read the rest of a range again: not where it may be all of a large table.
+pub(super) fn is_short(table: &CatalogueTable, range: &KeyRange) -> bool {
+    *range != KeyRange::ALL || table.rows_estimate <= RANGE_ROWS
 }

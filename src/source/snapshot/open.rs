@@ -43,7 +43,6 @@ pub(super) async fn workers(
             flavor,
             batch_bytes: options.batch_bytes,
             is_idle: false,
-            by_paths: false,
         });
     Ok(Opened {
         workers: workers.collect(),
@@ -69,7 +68,6 @@ pub(super) async fn idle_worker(
         flavor,
         batch_bytes: options.batch_bytes,
         is_idle: true,
-        by_paths: false,
     })
 }
 

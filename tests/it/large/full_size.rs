@@ -224,7 +224,7 @@ async fn a_small_budget_is_kept_to() {
         let (setup, mut conn) = Setup::based(flavor, &tables).await;
         for part in 0..100 {
             let insert = format!(
-                "INSERT INTO d.a SELECT {part} * 10000 + n, HEX(RANDOM_BYTES(400)), 0 FROM d.n LIMIT 6000"
+                "INSERT INTO d.a SELECT {part} * 100000 + n, HEX(RANDOM_BYTES(400)), 0 FROM d.n LIMIT 6000"
             );
             exec(&mut conn, insert).await;
         }
