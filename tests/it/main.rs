@@ -11,6 +11,7 @@ mod catalogue;
 mod ddl;
 mod ddl_replay;
 mod derived_log;
+mod documents;
 mod end_to_end;
 mod faults;
 mod fingerprints;
