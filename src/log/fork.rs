@@ -302,7 +302,7 @@ async fn entries(
     let file = file.ok_or_else(|| {
         Error::corrupt("find transactions of segment").field("object", manifest.object_name())
     })?;
-    TransactionsReader::open(repository.get_file(file).await?)?.collect()
+    TransactionsReader::without_events(repository.get_file(file).await?)?.collect()
 }
 
 /// Where a timeline without entries begins: after its fork where the source goes on from there, else

@@ -21,6 +21,7 @@ mod plan;
 mod raw;
 mod raw_cells;
 mod rows_file;
+mod rows_read;
 mod skeleton;
 mod statements;
 #[cfg(test)]

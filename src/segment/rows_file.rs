@@ -1,13 +1,10 @@
-//! Small files of fixed columns: transactions.parquet and statements.parquet.
+//! Small files of fixed columns, written: transactions.parquet and statements.parquet.
 
-use super::file::{
-    ReadOptions, TINY_ROWS, TableBatches, choose, open_metadata, path, read_batches,
-};
+use super::file::{TINY_ROWS, choose, path};
 use crate::error::{Error, Result, Wrap};
 use arrow_array::builder::GenericByteBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ByteArrayType, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::types::ByteArrayType;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
@@ -160,25 +157,6 @@ impl RowsFileWriter {
     }
 }
 
-/// Opens such a file: all of these columns must be there.
-pub(super) fn open(bytes: Bytes, columns: &[ColumnSpec]) -> Result<TableBatches> {
-    let metadata = open_metadata(&bytes)?;
-    for wanted in schema_of(columns).fields() {
-        let found = metadata.schema().field_with_name(wanted.name());
-        if !found.is_ok_and(|f| f.data_type() == wanted.data_type()) {
-            return Err(
-                Error::corrupt("open Parquet file: column missing or of another type")
-                    .field("column", wanted.name()),
-            );
-        }
-    }
-    let options = ReadOptions {
-        batch_rows: 1_024,
-        ..ReadOptions::default()
-    };
-    read_batches(bytes, &metadata, &options)
-}
-
 /// A column of bytes or text, given value by value; room is made for all of them at once.
 pub(super) fn bytes_array<'a, T>(
     values: impl Iterator<Item = Option<&'a T::Native>> + Clone,
@@ -195,85 +173,4 @@ where
     let mut builder = GenericByteBuilder::<T>::with_capacity(rows, bytes);
     values.for_each(|value| builder.append_option(value));
     Arc::new(builder.finish())
-}
-
-/// Access to a batch by column name.
-#[derive(Clone, Copy)]
-pub(super) struct RowsView<'a>(pub(super) &'a RecordBatch);
-
-impl<'a> RowsView<'a> {
-    fn column(self, name: &'static str) -> Result<&'a ArrayRef> {
-        self.0
-            .column_by_name(name)
-            .ok_or_else(|| Error::corrupt("read column: not in the file").field("column", name))
-    }
-
-    /// An integer or instant.
-    pub(super) fn int(self, name: &'static str, row: usize) -> Result<Option<i64>> {
-        let array = self.column(name)?;
-        if row >= array.len() || array.is_null(row) {
-            return Ok(None);
-        }
-        let int = array.as_primitive_opt::<Int64Type>();
-        let instant = array.as_primitive_opt::<TimestampMicrosecondType>();
-        let value = match (int, instant) {
-            (Some(array), _) => array.value(row),
-            (_, Some(array)) => array.value(row),
-            _ => return Err(Error::corrupt("read column: no integer").field("column", name)),
-        };
-        Ok(Some(value))
-    }
-
-    /// An integer or instant that must be there.
-    pub(super) fn required(self, name: &'static str, row: usize) -> Result<i64> {
-        self.int(name, row)?
-            .ok_or_else(|| Error::corrupt("read column: NULL").field("column", name))
-    }
-
-    /// Text.
-    pub(super) fn text(self, name: &'static str, row: usize) -> Result<Option<&'a str>> {
-        let array = self.column(name)?;
-        let valid = row < array.len() && array.is_valid(row);
-        let texts = array.as_string_opt::<i32>().filter(|_| valid);
-        Ok(texts.map(|texts| texts.value(row)))
-    }
-
-    /// Bytes of variable or fixed length.
-    pub(super) fn bytes(self, name: &'static str, row: usize) -> Result<Option<&'a [u8]>> {
-        let array = self.column(name)?;
-        if row >= array.len() || array.is_null(row) {
-            return Ok(None);
-        }
-        let variable = array.as_binary_opt::<i32>().map(|a| a.value(row));
-        Ok(variable.or_else(|| Some(array.as_fixed_size_binary_opt()?.value(row))))
-    }
-}
-
-/// The next row of a file, batch by batch; nothing more after the first error.
-pub(super) fn next_row<T>(
-    batches: &mut Option<TableBatches>,
-    batch: &mut Option<(RecordBatch, usize)>,
-    read: impl Fn(RowsView<'_>, usize) -> Result<T>,
-) -> Option<Result<T>> {
-    loop {
-        if let Some((current, row)) = batch
-            && *row < current.num_rows()
-        {
-            let value = read(RowsView(current), *row);
-            *row += 1;
-            if value.is_err() {
-                *batches = None;
-                *batch = None;
-            }
-            return Some(value);
-        }
-        match batches.as_mut()?.next()? {
-            Ok(next) => *batch = Some((next, 0)),
-            Err(error) => {
-                *batches = None;
-                *batch = None;
-                return Some(Err(error));
-            }
-        }
-    }
 }

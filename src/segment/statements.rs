@@ -1,15 +1,14 @@
 //! statements.parquet: one row per statement that the server executed, or logged, as text.
 
-use super::file::TableBatches;
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
-    bytes_array, instant,
+    BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, bytes_array, instant,
 };
+use super::rows_read::{ByteStrings, Columns, Ints, RowsReader, Texts};
 use crate::change::StatementKind;
 use crate::error::{Error, Result};
 use crate::position::Seq;
 use arrow_array::types::{BinaryType, Utf8Type};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -163,10 +162,7 @@ fn arrays(rows: &[StatementRow]) -> Vec<ArrayRef> {
 
 /// Iterates over the rows of the file; ends after the first error.
 #[derive(Debug)]
-pub struct StatementsReader {
-    batches: Option<TableBatches>,
-    batch: Option<(RecordBatch, usize)>,
-}
+pub struct StatementsReader(RowsReader<StatementColumns>);
 
 impl StatementsReader {
     /// Opens the file.
@@ -174,10 +170,8 @@ impl StatementsReader {
     /// # Errors
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is no such file.
     pub fn open(bytes: Bytes) -> Result<StatementsReader> {
-        Ok(StatementsReader {
-            batches: Some(rows_file::open(bytes, &columns())?),
-            batch: None,
-        })
+        let rows = RowsReader::open(bytes, &columns(), |_| true, StatementColumns::of)?;
+        Ok(StatementsReader(rows))
     }
 }
 
@@ -185,33 +179,67 @@ impl Iterator for StatementsReader {
     type Item = Result<StatementRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = rows_file::next_row(&mut self.batches, &mut self.batch, read_row);
+        let next = self.0.next(StatementColumns::row);
         next.map(|row| row.map_err(|e| e.field("file", "statements.parquet")))
     }
 }
 
-fn read_row(view: RowsView<'_>, row: usize) -> Result<StatementRow> {
-    let range = |name: &'static str| {
-        Error::corrupt("read column: missing or out of range").field("column", name)
-    };
-    let bytes = |name| {
-        let value = view.bytes(name, row)?;
-        value.map(Bytes::copy_from_slice).ok_or_else(|| range(name))
-    };
-    let kind = view.text("kind", row)?.and_then(kind_parse);
-    let charset = view.int("charset", row)?.map(u16::try_from).transpose();
-    let thread_id = u32::try_from(view.required("thread_id", row)?);
-    let error_code = u16::try_from(view.required("error_code", row)?);
-    Ok(StatementRow {
-        seq: Seq(view.required("seq", row)?),
-        ordinal: view.required("ordinal", row)?,
-        kind: kind.ok_or_else(|| range("kind"))?,
-        default_db: bytes("default_db")?,
-        text: bytes("text")?,
-        charset: charset.map_err(|_| range("charset"))?,
-        status_vars: bytes("status_vars")?,
-        thread_id: thread_id.map_err(|_| range("thread_id"))?,
-        error_code: error_code.map_err(|_| range("error_code"))?,
-        header_us: view.required("header_time", row)?,
-    })
+/// The columns of some rows.
+struct StatementColumns {
+    seq: Ints,
+    ordinal: Ints,
+    kind: Texts,
+    default_db: ByteStrings,
+    text: ByteStrings,
+    charset: Ints,
+    status_vars: ByteStrings,
+    thread_id: Ints,
+    error_code: Ints,
+    header_time: Ints,
+}
+
+impl StatementColumns {
+    fn of(columns: &Columns<'_>) -> Result<StatementColumns> {
+        Ok(StatementColumns {
+            seq: columns.ints("seq")?,
+            ordinal: columns.ints("ordinal")?,
+            kind: columns.texts("kind")?,
+            default_db: columns.bytes("default_db")?,
+            text: columns.bytes("text")?,
+            charset: columns.ints("charset")?,
+            status_vars: columns.bytes("status_vars")?,
+            thread_id: columns.ints("thread_id")?,
+            error_code: columns.ints("error_code")?,
+            header_time: columns.ints("header_time")?,
+        })
+    }
+
+    fn row(&self, row: usize) -> Result<StatementRow> {
+        let missing = |name: &'static str| {
+            Error::corrupt("read column: missing or out of range").field("column", name)
+        };
+        let bytes = |column: &ByteStrings, name| {
+            let value = column.get(row).map(Bytes::copy_from_slice);
+            value.ok_or_else(|| missing(name))
+        };
+        let kind = self.kind.get(row).and_then(kind_parse);
+        Ok(StatementRow {
+            seq: Seq(self.seq.required(row)?),
+            ordinal: self.ordinal.required(row)?,
+            kind: kind.ok_or_else(|| missing("kind"))?,
+            default_db: bytes(&self.default_db, "default_db")?,
+            text: bytes(&self.text, "text")?,
+            charset: self.charset.narrow(row)?,
+            status_vars: bytes(&self.status_vars, "status_vars")?,
+            thread_id: self
+                .thread_id
+                .narrow(row)?
+                .ok_or_else(|| missing("thread_id"))?,
+            error_code: self
+                .error_code
+                .narrow(row)?
+                .ok_or_else(|| missing("error_code"))?,
+            header_us: self.header_time.required(row)?,
+        })
+    }
 }

@@ -2,22 +2,23 @@
 //!
 //! 64-bit unsigned numbers (GTID sequence, xid) are stored as the signed number of the same bits.
 
-use super::file::TableBatches;
+mod read;
+
 use super::rows_file::{
-    self, BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, RowsView,
-    bytes_array, instant,
+    BATCH_BYTES, BATCH_ROWS, ColumnSpec, ROW_BYTES_MAX, RowsFileWriter, bytes_array, instant,
 };
-use super::skeleton::{self, Packer};
-use crate::change::{CommitTime, CommitTimeSource, TransactionKind};
+use super::skeleton::Packer;
+use crate::change::{CommitTime, TransactionKind};
 use crate::error::{Error, Result};
-use crate::position::{BinlogPosition, Gtid, Seq, Tag};
+use crate::position::{BinlogPosition, Gtid, Seq};
 use arrow_array::builder::FixedSizeBinaryBuilder;
 use arrow_array::types::{BinaryType, Utf8Type};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use std::sync::Arc;
-use uuid::Uuid;
+
+pub use read::TransactionsReader;
 
 /// What a log entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,120 +375,6 @@ fn uuids(rows: &[StoredRow<'_>]) -> ArrayRef {
         }
     }
     Arc::new(builder.finish())
-}
-
-/// Iterates over the rows of the file; ends after the first error.
-#[derive(Debug)]
-pub struct TransactionsReader {
-    batches: Option<TableBatches>,
-    batch: Option<(RecordBatch, usize)>,
-}
-
-impl TransactionsReader {
-    /// Opens the file.
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when it is no such file.
-    pub fn open(bytes: Bytes) -> Result<TransactionsReader> {
-        Ok(TransactionsReader {
-            batches: Some(rows_file::open(bytes, &columns())?),
-            batch: None,
-        })
-    }
-}
-
-impl Iterator for TransactionsReader {
-    type Item = Result<TransactionRow>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = rows_file::next_row(&mut self.batches, &mut self.batch, read_row);
-        next.map(|row| row.map_err(|e| e.field("file", "transactions.parquet")))
-    }
-}
-
-fn read_row(view: RowsView<'_>, row: usize) -> Result<TransactionRow> {
-    let int = |name| view.int(name, row);
-    let bytes = |name| Ok(view.bytes(name, row)?.map(Bytes::copy_from_slice));
-    let small = |name: &'static str| -> Result<Option<u32>> {
-        let value = int(name)?.map(u32::try_from).transpose();
-        value.map_err(|_| Error::corrupt("read column: out of range").field("column", name))
-    };
-    let kind = view.text("kind", row)?.and_then(EntryKind::parse);
-    let end = match (view.text("binlog_file", row)?, int("end_offset")?) {
-        (Some(file), Some(offset)) => Some(BinlogPosition::new(file, offset as u64)),
-        _ => None,
-    };
-    let mut entry = TransactionRow {
-        seq: Seq(view.required("seq", row)?),
-        kind: kind.ok_or_else(|| Error::corrupt("read kind: unknown kind of entry"))?,
-        gtid: read_gtid(view, row)?,
-        commit: read_commit(view, row)?,
-        received_us: view.required("received_time", row)?,
-        end,
-        server_id: small("server_id")?,
-        thread_id: small("thread_id")?,
-        rows_inserted: view.required("rows_inserted", row)?,
-        rows_updated: view.required("rows_updated", row)?,
-        rows_deleted: view.required("rows_deleted", row)?,
-        xid: int("xid")?.map(|xid| xid as u64),
-        xa_seq: int("xa_seq")?.map(Seq),
-        last_committed: int("last_committed")?,
-        sequence_number: int("sequence_number")?,
-        status_vars: bytes("status_vars")?,
-        raw: bytes("raw")?,
-        detail: view.text("detail", row)?.map(str::to_owned),
-    };
-    if let Some(skeleton) = view.bytes("events", row)? {
-        let values = entry.raw.take();
-        entry.raw = Some(skeleton::unpack(&entry, skeleton, values.as_deref())?);
-    }
-    Ok(entry)
-}
-
-fn read_gtid(view: RowsView<'_>, row: usize) -> Result<Option<Gtid>> {
-    let bad = || Error::corrupt("read gtid: impossible parts").field("row", row);
-    if let Some(uuid) = view.bytes("gtid_uuid", row)? {
-        let tag = view.text("gtid_tag", row)?.unwrap_or_default();
-        return Ok(Some(Gtid::MySql {
-            uuid: Uuid::from_slice(uuid).map_err(|_| bad())?,
-            tag: match tag {
-                "" => Tag::default(),
-                tag => Tag::new(tag).ok_or_else(bad)?,
-            },
-            gno: view.required("gtid_gno", row)? as u64,
-        }));
-    }
-    let Some(domain) = view.int("gtid_domain", row)? else {
-        return Ok(None);
-    };
-    let server_id = view.required("gtid_server_id", row)?;
-    Ok(Some(Gtid::MariaDb {
-        domain: u32::try_from(domain).map_err(|_| bad())?,
-        server_id: u32::try_from(server_id).map_err(|_| bad())?,
-        seq_no: view.required("gtid_seq_no", row)? as u64,
-    }))
-}
-
-fn read_commit(view: RowsView<'_>, row: usize) -> Result<Option<CommitTime>> {
-    let Some(at_us) = view.int("commit_time", row)? else {
-        return Ok(None);
-    };
-    let name = view.text("commit_time_source", row)?.unwrap_or_default();
-    let source = [
-        CommitTimeSource::Immediate,
-        CommitTimeSource::Received,
-        CommitTimeSource::Header,
-    ]
-    .into_iter()
-    .find(|source| source.name() == name);
-    Ok(Some(CommitTime {
-        at_us,
-        lo_us: view.required("commit_time_lo", row)?,
-        hi_us: view.required("commit_time_hi", row)?,
-        source: source.ok_or_else(|| {
-            Error::corrupt("read commit_time_source: unknown source").field("source", name)
-        })?,
-    }))
 }
 
 #[cfg(test)]

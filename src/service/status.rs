@@ -419,7 +419,7 @@ async fn time_before(
     else {
         return Ok(None);
     };
-    for row in TransactionsReader::open(repository.get_file(file).await?)? {
+    for row in TransactionsReader::without_events(repository.get_file(file).await?)? {
         let row = row?;
         if row.seq >= seq
             && let Some(commit) = row.commit

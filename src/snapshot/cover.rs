@@ -164,5 +164,5 @@ pub(super) async fn transactions(
         );
     };
     let bytes = repository.get_file(file).await?;
-    TransactionsReader::open(bytes)?.collect()
+    TransactionsReader::without_events(bytes)?.collect()
 }

@@ -96,7 +96,8 @@ pub(in super::super) async fn entries(
     let mut rows = Vec::new();
     for file in segment.files_of(FileRole::Transactions) {
         let bytes = repo.get_file(file).await?;
-        let read: Result<Vec<TransactionRow>> = TransactionsReader::open(bytes)?.collect();
+        let read: Result<Vec<TransactionRow>> =
+            TransactionsReader::without_events(bytes)?.collect();
         rows.extend(read.map_err(|e| e.field("object", &file.object))?);
     }
     let whole = rows.first().map(|r| r.seq) == Some(segment.seq_first)

@@ -1,6 +1,7 @@
 //! Rows of both files, there and back.
 
 use super::*;
+use crate::change::CommitTimeSource;
 use crate::change::StatementKind;
 use crate::segment::{StatementRow, StatementsReader, StatementsWriter};
 
@@ -47,8 +48,16 @@ fn there_and_back(rows: &[TransactionRow]) -> Vec<TransactionRow> {
     }
     assert_eq!(writer.rows(), rows.len() as u64);
     let bytes = writer.finish().expect("finish");
-    let reader = TransactionsReader::open(bytes).expect("open");
-    reader.collect::<Result<_>>().expect("rows")
+    let reader = TransactionsReader::open(bytes.clone()).expect("open");
+    let found: Vec<_> = reader.collect::<Result<_>>().expect("rows");
+    let reader = TransactionsReader::without_events(bytes).expect("open");
+    let without: Vec<_> = reader.collect::<Result<_>>().expect("rows");
+    let expected = found.iter().map(|row| TransactionRow {
+        raw: None,
+        ..row.clone()
+    });
+    assert!(without.iter().cloned().eq(expected), "without events");
+    found
 }
 
 /// MariaDB logs statements beside rows: few transactions may bring many megabytes.

@@ -337,7 +337,7 @@ async fn visible(world: &World) -> Result<u64> {
     while let Some(stored) = manifests.next().await? {
         place = stored.manifest.tail.or(place);
         for file in stored.manifest.files_of(FileRole::Transactions) {
-            for row in TransactionsReader::open(repository.get_file(file).await?)? {
+            for row in TransactionsReader::without_events(repository.get_file(file).await?)? {
                 let Some(Gtid::MariaDb { seq_no, .. }) = row?.gtid else {
                     continue;
                 };
