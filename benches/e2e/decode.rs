@@ -1,7 +1,7 @@
 //! Decoders alone, over binlog files on disk: ours and two others.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidelog::binlog::{Assembler, FileReader};
@@ -65,14 +65,19 @@ pub(crate) fn mysql_common(files: &[PathBuf]) -> Result<u64, String> {
 /// Ours: checksums, transactions, images into Arrow columns. Gives the number of images.
 pub(crate) fn tidelog(flavor: Flavor, files: &[PathBuf]) -> u64 {
     let mut decoder = Decoder::new(flavor);
+    let mut chunk = vec![0; 1 << 20];
     for path in files {
-        let bytes = std::fs::read(path).expect("a binlog file");
+        let mut file = File::open(path).expect("a binlog file");
         let name = path.file_name().expect("a name").to_string_lossy();
         let start = BinlogPosition::new(name, 4);
         let mut assembler = Assembler::new(flavor, Some(start));
         let (mut reader, mut items) = (FileReader::new(), Vec::new());
-        for chunk in bytes.chunks(1 << 20) {
-            reader.feed(chunk);
+        loop {
+            let read = file.read(&mut chunk).expect("a binlog file");
+            if read == 0 {
+                break;
+            }
+            reader.feed(&chunk[..read]);
             while let Some(event) = reader.next_event().expect("an event") {
                 assembler.push(event, &mut items).expect("a sound event");
                 for item in items.drain(..) {
@@ -89,7 +94,6 @@ pub(crate) fn tidelog(flavor: Flavor, files: &[PathBuf]) -> u64 {
 struct Decoder {
     catalogue: Catalogue,
     builders: Vec<(Arc<TablePlan>, ChangeBuilder)>,
-    cells: Vec<Option<std::ops::Range<u32>>>,
     images: u64,
 }
 
@@ -98,7 +102,6 @@ impl Decoder {
         Decoder {
             catalogue: Catalogue::empty(1, flavor),
             builders: Vec::new(),
-            cells: Vec::new(),
             images: 0,
         }
     }
@@ -131,7 +134,7 @@ impl Decoder {
                 (RowsKind::Update, _) => Op::UpdateBefore,
                 (RowsKind::Delete, _) => Op::Delete,
             };
-            let length = plan.layout().split(rest, &mut self.cells);
+            let length = plan.layout().measure(rest);
             let (image, others) = rest.split_at(length.expect("an image"));
             images.push(image);
             rows.push(row);

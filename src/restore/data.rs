@@ -10,7 +10,7 @@ use super::found::FoundFile;
 use super::progress::TableProgress;
 use super::rows::{Fold, TableInput};
 use super::server::Target;
-use super::statements::{self, StatementOptions};
+use super::statements::{self, Outlet, Room, StatementOptions};
 use super::sums::Sums;
 use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,20 +21,11 @@ use lane::{Part, lane};
 use line::Line;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{RwLock, Semaphore, mpsc};
+use tokio::sync::{RwLock, mpsc};
 use tokio::task::JoinSet;
 
-/// Text of statements that are not committed yet, of all tables and connections together.
-const ROOM_BYTES: usize = 96 << 20;
-/// It is given out in pieces of this size.
-const ROOM_UNIT: usize = 1 << 10;
 /// Finished statements of a table that wait to be put into a part.
 const STATEMENTS_WAITING: usize = 1;
-
-/// The room that open parts share.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(ROOM_BYTES / ROOM_UNIT))
-}
 
 /// What all jobs share.
 #[derive(Clone, Debug)]
@@ -50,8 +41,8 @@ pub(super) struct Writer {
     /// Held shared by every open transaction, alone by what locks definitions: foreign keys tie
     /// tables of other jobs to it, and the server would end one of the two.
     pub(super) turns: Arc<RwLock<()>>,
-    /// Room for statements that are not committed yet, see [`room`].
-    pub(super) room: Arc<Semaphore>,
+    /// Room for statements that are not committed yet.
+    pub(super) room: Room,
 }
 
 /// An epoch of a table to write.
@@ -145,7 +136,7 @@ pub(super) async fn write_all(
 /// next one is waiting.
 fn part_bytes(jobs: usize) -> usize {
     const MOST: usize = 12 << 20;
-    (ROOM_BYTES / (2 * jobs.max(1) + 2)).min(MOST)
+    (Room::BYTES / (2 * jobs.max(1) + 2)).min(MOST)
 }
 
 /// How rows are written.
@@ -186,15 +177,22 @@ impl Writer {
         };
         let before = work.progress.before;
         let (sender, mut receiver) = mpsc::channel(STATEMENTS_WAITING);
+        let outlet = Outlet {
+            statements: sender,
+            room: self.room.clone(),
+        };
         let compute = self.compute.clone();
         let folded = tokio::spawn(async move {
-            let send = move || statements::send(&input, options, before, &sender);
+            let send = move || statements::send(&input, options, before, &outlet);
             compute.run(send).await
         });
         let work = Arc::new(work);
-        let mut line = Line::new(Arc::clone(&work), how, (parts, &self.room));
+        let mut line = Line::new(Arc::clone(&work), how, parts);
         while let Some(statement) = receiver.recv().await {
-            line.add(statement).await?;
+            match statement {
+                Some(statement) => line.add(statement).await?,
+                None => line.let_go().await?,
+            }
         }
         let sent = folded.await;
         let sent = sent.map_err(|e| Error::internal("fold table").source(e))?;

@@ -5,13 +5,14 @@
 //! is, and `--resume` goes on from there (I8).
 
 use super::absent::require_computing;
-use super::data::{self, Writer, Written, write_all};
+use super::data::{Writer, Written, write_all};
 use super::objects::{self, Creation, Objects};
 use super::plan::RestorePlan;
 use super::progress::{self, Identity, Phase, TableProgress, Unfinished};
 use super::recomputed::{self, RecomputedTable, require_recomputing};
 use super::replay::run::Replay;
 use super::server::Target;
+use super::statements::Room;
 use super::verify::{Expected, Reader};
 use super::{RestoreOptions, RestoreReport, RestoreTarget, RestoredTable, load, target};
 use crate::error::{Error, Result};
@@ -85,7 +86,7 @@ impl<'a> Restore<'a> {
             clock: Clock::system(),
             compute: Compute::new(self.options.jobs.max(1)),
             turns: Arc::default(),
-            room: data::room(),
+            room: Room::new(),
         };
         let mut replay = Replay {
             plan: &plan,

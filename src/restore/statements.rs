@@ -7,17 +7,66 @@ use super::rows::TableInput;
 use super::sums::{RowHash, Summing, Sums};
 use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement};
 use crate::change::{RowsKind, narrow};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Wrap};
 use crate::schema::TableVersion;
 use crate::segment::{CanonicalRow, TablePlan};
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// No `max_allowed_packet` can be larger.
 const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Text of a statement is aimed at this length.
 const STATEMENT_BYTES: usize = 1_400_000;
+
+/// Text of statements that are not committed yet, of all tables and connections together.
+const ROOM_BYTES: usize = 96 << 20;
+/// It is given out in pieces of this size.
+const ROOM_UNIT: usize = 1 << 10;
+
+/// Room for statements that are not committed yet.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// All of it.
+    pub(super) const BYTES: usize = ROOM_BYTES;
+
+    /// Nothing is taken.
+    pub(super) fn new() -> Room {
+        Room(Arc::new(Semaphore::new(ROOM_BYTES / ROOM_UNIT)))
+    }
+}
+
+/// Where statements go.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    /// `None` asks to let go of all statements that were received: there is no room for another one.
+    pub(super) statements: mpsc::Sender<Option<RowsStatement>>,
+    /// What every statement has its room from before its text is there.
+    pub(super) room: Room,
+}
+
+impl Outlet {
+    /// Room for a statement of so many bytes; all there is for a longer one.
+    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let units = bytes.div_ceil(ROOM_UNIT).min(ROOM_BYTES / ROOM_UNIT);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room.0);
+        if let Ok(held) = Arc::clone(&room).try_acquire_many_owned(units) {
+            return Ok(held);
+        }
+        // What waits for room holds none, so that the others come to their end.
+        self.send(None)?;
+        let held = futures::executor::block_on(room.acquire_many_owned(units));
+        held.wrap(|| Error::internal("write rows: wait for room"))
+    }
+
+    fn send(&self, statement: Option<RowsStatement>) -> Result<()> {
+        let sent = self.statements.blocking_send(statement);
+        sent.map_err(|_| Error::internal("write rows: the connection has stopped"))
+    }
+}
 
 /// What limits and marks the statements for one target.
 #[derive(Clone, Debug)]
@@ -43,6 +92,8 @@ pub(super) struct RowsStatement {
     pub(super) rows: Range<u64>,
     /// Whether they vanish: no row may appear before all of these are gone.
     pub(super) vanish: bool,
+    /// The room that it takes.
+    pub(super) _held: OwnedSemaphorePermit,
 }
 
 /// What was sent of an epoch.
@@ -65,7 +116,7 @@ pub(super) fn send(
     input: &TableInput,
     options: StatementOptions,
     before: Option<Sums>,
-    out: &mpsc::Sender<RowsStatement>,
+    out: &Outlet,
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
@@ -192,7 +243,7 @@ struct Sender<'a> {
     seen: u64,
     /// The first range of rows done that does not end before the next row.
     next_done: usize,
-    out: &'a mpsc::Sender<RowsStatement>,
+    out: &'a Outlet,
 }
 
 impl<'a> Sender<'a> {
@@ -200,7 +251,7 @@ impl<'a> Sender<'a> {
         options: &'a StatementOptions,
         version: &Arc<TableVersion>,
         (kind, seen): (RowsKind, u64),
-        out: &'a mpsc::Sender<RowsStatement>,
+        out: &'a Outlet,
     ) -> Result<Sender<'a>> {
         Ok(Sender {
             options,
@@ -260,15 +311,16 @@ impl<'a> Sender<'a> {
         if rows == 0 {
             return Ok(());
         }
+        let held = self.out.room(self.builder.statement_bytes_with(0))?;
         let next = begin(self.options, &self.version, self.kind)?;
         let events = std::mem::replace(&mut self.builder, next).finish();
         let statement = RowsStatement {
             sql: binlog_statement(&events),
             rows: self.seen - rows..self.seen,
             vanish: self.kind == RowsKind::Delete,
+            _held: held,
         };
-        let sent = self.out.blocking_send(statement);
-        sent.map_err(|_| Error::internal("write rows: the connection has stopped"))
+        self.out.send(Some(statement))
     }
 }
 

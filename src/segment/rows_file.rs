@@ -1,6 +1,6 @@
 //! Small files of fixed columns, written: transactions.parquet and statements.parquet.
 
-use super::file::{TINY_ROWS, choose, path};
+use super::file::{TINY_ROWS, arrow_options, choose, path};
 use crate::error::{Error, Result, Wrap};
 use arrow_array::builder::GenericByteBuilder;
 use arrow_array::types::ByteArrayType;
@@ -132,8 +132,9 @@ impl RowsFileWriter {
 
     fn open(&mut self) -> Result<()> {
         let properties = self.properties()?;
-        let mut writer = ArrowWriter::try_new(Vec::new(), self.schema.clone(), Some(properties))
-            .wrap(|| Error::internal("open Parquet file"))?;
+        let options = arrow_options(&self.schema, properties);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options);
+        let mut writer = writer.wrap(|| Error::internal("open Parquet file"))?;
         for batch in std::mem::take(&mut self.held) {
             writer
                 .write(&batch)

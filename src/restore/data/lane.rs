@@ -6,7 +6,7 @@ use crate::restore::progress::{self, TableProgress};
 use crate::restore::statements::RowsStatement;
 use crate::source::SqlClient;
 use std::sync::Arc;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// What a packet needs beside the statement's text.
 const STATEMENT_ROOM: usize = 64;
@@ -23,8 +23,6 @@ pub(super) struct Part {
     pub(super) end: Option<End>,
     /// Whether what is written is noted.
     pub(super) is_last: bool,
-    /// The room that the statements take.
-    pub(super) held: Vec<OwnedSemaphorePermit>,
     /// Told what came of it.
     pub(super) done: oneshot::Sender<Result<()>>,
 }
@@ -53,7 +51,8 @@ pub(super) async fn lane(writer: Writer, waiting: Waiting) {
             // Nobody knows what it has begun.
             connection = None;
         }
-        part.held.clear();
+        // With their room.
+        part.statements.clear();
         // Who does not wait any more has an error of its own.
         part.done.send(result).ok();
     }

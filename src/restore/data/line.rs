@@ -1,14 +1,14 @@
 //! The statements of one table, put into parts.
 
 use super::lane::{End, Part};
-use super::{How, ROOM_BYTES, ROOM_UNIT, Work};
-use crate::error::{Error, Result, Wrap};
+use super::{How, Work};
+use crate::error::{Error, Result};
 use crate::restore::progress::TableProgress;
 use crate::restore::statements::{RowsStatement, Sent};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot::error::TryRecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Parts of one table that may be waited for.
 const PARTS_WAITING: usize = 128;
@@ -18,10 +18,8 @@ pub(super) struct Line<'a> {
     work: Arc<Work>,
     how: How,
     parts: &'a mpsc::Sender<Part>,
-    room: &'a Arc<Semaphore>,
     /// The part that is being filled.
     statements: Vec<RowsStatement>,
-    held: Vec<OwnedSemaphorePermit>,
     bytes: usize,
     /// Parts that are not known to be committed.
     waiting: VecDeque<oneshot::Receiver<Result<()>>>,
@@ -31,18 +29,12 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// A table of which nothing is sent yet.
-    pub(super) fn new(
-        work: Arc<Work>,
-        how: How,
-        (parts, room): (&'a mpsc::Sender<Part>, &'a Arc<Semaphore>),
-    ) -> Line<'a> {
+    pub(super) fn new(work: Arc<Work>, how: How, parts: &'a mpsc::Sender<Part>) -> Line<'a> {
         Line {
             work,
             how,
             parts,
-            room,
             statements: Vec::new(),
-            held: Vec::new(),
             bytes: 0,
             waiting: VecDeque::new(),
             has_begun: false,
@@ -61,21 +53,17 @@ impl<'a> Line<'a> {
         if !self.statements.last().is_none_or(follows) || self.bytes + bytes > self.how.part_bytes {
             self.send(None).await?;
         }
-        let units = bytes.div_ceil(ROOM_UNIT).min(ROOM_BYTES / ROOM_UNIT);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let held = match Arc::clone(self.room).try_acquire_many_owned(units) {
-            Ok(held) => held,
-            Err(_) => {
-                // What waits for room holds none, so that the others come to their end.
-                self.send(None).await?;
-                let held = Arc::clone(self.room).acquire_many_owned(units).await;
-                held.wrap(|| Error::internal("write rows: wait for room"))?
-            }
-        };
-        self.held.push(held);
         self.bytes += bytes;
         self.statements.push(statement);
         Ok(())
+    }
+
+    /// Sends what there is: another table waits for its room, or the next statement of this one.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(super) async fn let_go(&mut self) -> Result<()> {
+        self.send(None).await
     }
 
     /// Sends what is left and ends the table; gives its next AUTO_INCREMENT value, at least.
@@ -118,7 +106,6 @@ impl<'a> Line<'a> {
             statements,
             end,
             is_last: self.how.is_last,
-            held: std::mem::take(&mut self.held),
             done,
         };
         self.bytes = 0;

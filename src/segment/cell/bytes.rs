@@ -36,6 +36,7 @@ pub(super) fn unsigned(bytes: &[u8]) -> u64 {
         [a] => u64::from(*a),
         [a, b] => u64::from(u16::from_le_bytes([*a, *b])),
         [a, b, c, d] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])),
+        [a, b, c, d, e, f, g, h] => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
         _ => bytes.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b)),
     }
 }

@@ -15,6 +15,7 @@ pub(super) use encoding::choose;
 pub use read::{FileIdentity, ReadOptions, TableBatches, TableFileReader, identify};
 pub(super) use read::{open_metadata, read_batches};
 pub use write::TableFileWriter;
+pub(super) use write::arrow_options;
 
 use bytes::Bytes;
 use parquet::schema::types::ColumnPath;

@@ -5,10 +5,25 @@ use super::{FileKind, FileOptions, FileStats, RowOrder, TINY_ROWS, TableFile};
 use crate::error::{Error, Result, Wrap};
 use crate::segment::{BatchView, KeyCodec, TablePlan};
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::properties::WriterProperties;
 use std::sync::Arc;
+
+/// The Arrow schema is written beside Parquet's own only where this does not say the same: of the types
+/// that files have, for vectors alone. It is half of the footer, and of a tiny file the footer is most.
+pub(in crate::segment) fn arrow_options(
+    schema: &Schema,
+    properties: WriterProperties,
+) -> ArrowWriterOptions {
+    let mut fields = schema.fields().iter();
+    let has_vectors = fields.any(|f| matches!(f.data_type(), DataType::FixedSizeList(..)));
+    ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(!has_vectors)
+}
 
 /// Writes one Parquet file of a table into memory.
 ///
@@ -144,7 +159,8 @@ impl TableFileWriter {
         if self.writer.is_none() {
             let properties = writer_properties(&self.plan, &self.options, &self.held)?;
             let schema = self.schema().clone();
-            let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
+            let options = arrow_options(&schema, properties);
+            let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
                 .wrap(|| self.error("open table file"))?;
             for batch in std::mem::take(&mut self.held) {
                 writer

@@ -113,7 +113,7 @@ async fn a_row_of_64_mebibytes() {
         ];
         exec_all(&mut conn, &tables).await;
         setup.base().await;
-        for id in 1..4 {
+        for id in 1..7 {
             let row = format!("INSERT INTO d.b VALUES ({id}, REPEAT(RANDOM_BYTES(1024), 65535))");
             exec(&mut conn, row).await;
         }
