@@ -24,6 +24,9 @@ const ROOM_BYTES: usize = 96 << 20;
 /// It is given out in pieces of this size.
 const ROOM_UNIT: usize = 1 << 10;
 
+/// While a longer statement is written, nothing else of its table is decoded.
+const ALONE_BYTES: usize = 16 << 20;
+
 /// Room for statements that are not committed yet.
 #[derive(Clone, Debug)]
 pub(super) struct Room(Arc<Semaphore>);
@@ -292,7 +295,10 @@ impl<'a> Sender<'a> {
         }
         self.builder.push_narrow(image, row.absent);
         self.seen += 1;
-        Ok(())
+        match self.builder.statement_bytes_with(0) > ALONE_BYTES {
+            true => self.flush(),
+            false => Ok(()),
+        }
     }
 
     /// Whether the target has the next row.
@@ -311,7 +317,8 @@ impl<'a> Sender<'a> {
         if rows == 0 {
             return Ok(());
         }
-        let held = self.out.room(self.builder.statement_bytes_with(0))?;
+        let bytes = self.builder.statement_bytes_with(0);
+        let held = self.out.room(bytes)?;
         let next = begin(self.options, &self.version, self.kind)?;
         let events = std::mem::replace(&mut self.builder, next).finish();
         let statement = RowsStatement {
@@ -320,7 +327,12 @@ impl<'a> Sender<'a> {
             vanish: self.kind == RowsKind::Delete,
             _held: held,
         };
-        self.out.send(Some(statement))
+        self.out.send(Some(statement))?;
+        if bytes > ALONE_BYTES {
+            // Until it is committed: the next row would stand beside it, as page, image and event.
+            drop(self.out.room(bytes)?);
+        }
+        Ok(())
     }
 }
 

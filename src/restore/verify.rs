@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Batches of rows that wait to be hashed.
-const BATCHES_WAITING: usize = 4;
+const BATCHES_WAITING: usize = 1;
 /// Rows of a piece, about; and pieces of a table for each connection, at most.
 const PIECE_ROWS: u64 = 32_768;
 const PIECES_MAX: u64 = 8;

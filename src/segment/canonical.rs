@@ -39,6 +39,9 @@ pub struct Canonicalizer {
     takes: Vec<bool>,
 }
 
+/// Room of larger rows is given back.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
 /// Room for a canonical row; reused from row to row.
 #[derive(Debug, Default)]
 pub struct CanonicalRow {
@@ -119,7 +122,11 @@ impl Canonicalizer {
         row: &mut CanonicalRow,
     ) -> Result<u128> {
         self.row(image, cells, row)?;
-        Ok(xxhash_rust::xxh3::xxh3_128(&row.bytes))
+        let hash = xxhash_rust::xxh3::xxh3_128(&row.bytes);
+        if row.bytes.capacity() > ROOM_BYTES_MAX {
+            *row = CanonicalRow::default();
+        }
+        Ok(hash)
     }
 }
 

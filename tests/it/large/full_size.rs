@@ -17,14 +17,14 @@ fn is_asked_for() -> bool {
     std::env::var("TIDELOG_TEST_LARGE").is_ok_and(|value| value == "1")
 }
 
-/// Runs a command to its end and holds it to the budget.
-async fn within_budget(what: &str, args: &[&str]) {
+/// Runs a command to its end and holds it to a budget.
+async fn within(budget: u64, what: &str, args: &[&str]) {
     let watch = Stopwatch::start();
     let ended = peak(cli::spawn(args)).await;
     let (seconds, mib) = (watch.elapsed().as_secs_f64(), ended.peak / MIB);
     println!("{what}: {mib} MiB at most, {seconds:.0} s");
     assert!(ended.status.success(), "{what}: {}", ended.status);
-    assert!(ended.peak < BUDGET, "{what}: {mib} MiB");
+    assert!(ended.peak < budget, "{what}: {mib} MiB");
 }
 
 /// A table, and another one with eight numbers, doubled so many times.
@@ -43,6 +43,10 @@ fn with_numbers(table: &str, doublings: usize) -> Vec<String> {
 }
 
 async fn capture_and_restore(setup: &Setup, what: &str) {
+    capture_and_restore_within(BUDGET, setup, what).await;
+}
+
+async fn capture_and_restore_within(restore: u64, setup: &Setup, what: &str) {
     let (source, target) = (setup.source.account_url(), setup.target.account_url());
     let repo = ["--repo", setup.repo.as_str()];
     let run = |words: &[&'static str], more: &[&str]| {
@@ -64,7 +68,12 @@ async fn capture_and_restore(setup: &Setup, what: &str) {
         ("log", run(&["log"], &[])),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        within_budget(&format!("{what}: {command}"), &args).await;
+        let budget = if command == "restore" {
+            restore
+        } else {
+            BUDGET
+        };
+        within(budget, &format!("{what}: {command}"), &args).await;
     }
     setup.compare(&["d"], what).await;
     setup.drop_on_target(&["d"]).await;
@@ -117,7 +126,10 @@ async fn a_row_of_64_mebibytes() {
             let row = format!("INSERT INTO d.b VALUES ({id}, REPEAT(RANDOM_BYTES(1024), 65535))");
             exec(&mut conn, row).await;
         }
-        capture_and_restore(&setup, &format!("{flavor}, 64 MiB rows")).await;
+        // A statement is a third longer than its row, and the driver has it three times; meanwhile the
+        // fold knows the next row as page and image. However many rows there are.
+        let what = format!("{flavor}, 64 MiB rows");
+        capture_and_restore_within(11 * 64 * MIB, &setup, &what).await;
     }
 }
 
