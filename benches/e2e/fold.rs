@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tidelog::base::fold::{Identity, Keys, Run, RunBatch, Step, fold};
-use tidelog::error::Result;
+use tidelog::error::{Error, Result};
 use tidelog::manifest::{Document as _, FileEntry, FileOrder, FileRole, SegmentManifest};
 use tidelog::position::Seq;
 use tidelog::schema::TableVersion;
 use tidelog::segment::{
-    BaseBuilder, BatchView, FileKind, FileOptions, ImageEncoder, KeyCodec, ReadOptions, RowOrder,
-    TableFileReader, TableFileWriter, TablePlan,
+    BLOCK_ROWS, BaseBuilder, BatchView, FileKind, FileOptions, ImageEncoder, KeyCodec, ReadOptions,
+    RowOrder, TableFileReader, TableFileWriter, TablePlan,
 };
 
 /// Where the benchmark, called by itself, finds what to fold: folder of the repository, table, folder
@@ -25,6 +25,9 @@ const VARIABLES: [&str; 3] = [
 ];
 /// Rows of a batch of the output.
 const BATCH_ROWS: usize = 8_192;
+/// Rows that are handed over at a time, and how many such lots wait.
+const ROWS_SENT: usize = 1_024;
+const ROWS_WAITING: usize = 4;
 /// Bytes of a file of the output, about.
 const PART_BYTES: usize = 64 << 20;
 
@@ -122,13 +125,39 @@ impl Input {
             folder: into.to_owned(),
             parts: 0,
         };
+        // One core folds, the other one encodes.
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Rows>(ROWS_WAITING);
+        let written = std::thread::spawn(move || -> Result<()> {
+            for rows in receiver {
+                output.push(&rows)?;
+            }
+            output.end_batch()?;
+            output.end_part()
+        });
+        let mut rows = Rows::default();
+        let send = |rows: &mut Rows| sender.send(std::mem::take(rows)).is_ok();
         fold(Identity::Key, runs, |row| {
             let (start, end) = row.payload.spans[row.index];
-            output.push(&row.payload.bytes[start..end], Seq(row.seq))
+            rows.bytes.extend_from_slice(&row.payload.bytes[start..end]);
+            rows.ends.push(rows.bytes.len());
+            rows.seqs.push(Seq(row.seq));
+            if rows.seqs.len() == ROWS_SENT && !send(&mut rows) {
+                return Err(Error::internal("write base file"));
+            }
+            Ok(())
         })?;
-        output.end_batch()?;
-        output.end_part()
+        send(&mut rows);
+        drop(sender);
+        written.join().expect("the writer")
     }
+}
+
+/// Rows on their way to the files.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    seqs: Vec<Seq>,
 }
 
 struct Output {
@@ -140,16 +169,22 @@ struct Output {
 }
 
 impl Output {
-    fn push(&mut self, image: &[u8], seq: Seq) -> Result<()> {
-        self.builder.append(image, seq)?;
-        if self.builder.len() < BATCH_ROWS {
-            return Ok(());
+    fn push(&mut self, rows: &Rows) -> Result<()> {
+        let mut start = 0;
+        let images = rows.ends.iter().map(|end| {
+            let image = &rows.bytes[start..*end];
+            start = *end;
+            image
+        });
+        let images: Vec<&[u8]> = images.collect();
+        for (images, seqs) in images.chunks(BLOCK_ROWS).zip(rows.seqs.chunks(BLOCK_ROWS)) {
+            self.builder.append_block(images, seqs)?;
+            if self.builder.len() >= BATCH_ROWS {
+                self.end_batch()?;
+            }
         }
-        self.end_batch()?;
-        let bytes = self
-            .writer
-            .as_ref()
-            .map_or(0, TableFileWriter::bytes_estimate);
+        let writer = self.writer.as_ref();
+        let bytes = writer.map_or(0, TableFileWriter::bytes_estimate);
         match bytes < PART_BYTES {
             true => Ok(()),
             false => self.end_part(),

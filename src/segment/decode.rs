@@ -283,17 +283,26 @@ impl BaseBuilder {
     /// # Errors
     /// As [`ChangeBuilder::append`].
     pub fn append(&mut self, image: &[u8], seq: Seq) -> Result<()> {
-        self.append_block(&[image], seq)
+        self.append_block(&[image], &[seq])
     }
 
-    /// Appends whole row images, all last changed at `seq`: [`BLOCK_ROWS`](super::BLOCK_ROWS) of
-    /// them at a time are fastest.
+    /// Appends whole row images, each with where it was changed last: [`BLOCK_ROWS`](super::BLOCK_ROWS)
+    /// of them at a time are fastest.
     ///
     /// # Errors
     /// As [`ChangeBuilder::append_block`].
-    pub fn append_block(&mut self, images: &[&[u8]], seq: Seq) -> Result<()> {
+    pub fn append_block(&mut self, images: &[&[u8]], seqs: &[Seq]) -> Result<()> {
+        if images.len() != seqs.len() {
+            return Err(
+                Error::internal("append row images: not as many places in the log")
+                    .field("images", images.len())
+                    .field("seqs", seqs.len()),
+            );
+        }
         self.rows.append(images)?;
-        self.seq.append_value_n(seq.0, images.len());
+        for seq in seqs {
+            self.seq.append_value(seq.0);
+        }
         Ok(())
     }
 

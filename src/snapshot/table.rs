@@ -19,6 +19,7 @@ use crate::storage::ObjectName;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Rows of a run at most: one row group.
 const RUN_ROWS: usize = 131_072;
@@ -38,7 +39,8 @@ pub(super) struct TableFiles {
     pub(super) fingerprint: Fingerprint,
 }
 
-/// Takes row batches until the channel closes and stores the table's files.
+/// Takes row batches until the channel closes and stores the table's files. One run is written while
+/// the next one is collected.
 pub(super) async fn write_table(
     repository: &Repository,
     compute: &Compute,
@@ -47,28 +49,82 @@ pub(super) async fn write_table(
     zstd_level: i32,
     mut rows: mpsc::Receiver<RowBatch>,
 ) -> Result<TableFiles> {
-    let mut writer = RunWriter::new(Arc::clone(&plan), seq, zstd_level);
-    let (mut files, mut fingerprint) = (Vec::new(), Fingerprint::default());
+    let mut collector = RunCollector::new(Arc::clone(&plan));
+    let mut stored = StoredFiles {
+        repository,
+        plan: &plan,
+        files: TableFiles {
+            files: Vec::new(),
+            fingerprint: Fingerprint::default(),
+        },
+    };
+    let mut writing = Writing::Idle(Box::new(RunWriter::new(Arc::clone(&plan), seq, zstd_level)));
     loop {
         let batch = rows.recv().await;
         let last = batch.is_none();
-        let (done, finished) = compute
+        let (done, runs) = compute
             .run(move || {
-                let finished = match batch {
-                    Some(batch) => writer.take(&batch)?,
-                    None => writer.end()?,
-                };
-                Ok((writer, finished))
+                let mut runs = Vec::new();
+                match batch {
+                    Some(batch) => collector.take(&batch, &mut runs)?,
+                    None => collector.end_run(&mut runs),
+                }
+                Ok((collector, runs))
             })
             .await?;
-        writer = done;
-        for (file, file_fingerprint) in finished {
-            fingerprint.merge(&file_fingerprint);
-            files.push(store(repository, &plan, file, file_fingerprint).await?);
+        collector = done;
+        for run in runs {
+            let mut writer = stored.wait(writing).await?;
+            let compute = compute.clone();
+            let write = move || {
+                let finished = writer.write(run)?;
+                Ok((writer, finished))
+            };
+            writing = Writing::Busy(tokio::spawn(async move { compute.run(write).await }));
         }
         if last {
-            return Ok(TableFiles { files, fingerprint });
+            let mut writer = stored.wait(writing).await?;
+            let finished = compute.run(move || writer.end()).await?;
+            stored.store(finished).await?;
+            return Ok(stored.files);
         }
+    }
+}
+
+/// What the writer of a table does.
+enum Writing {
+    Idle(Box<RunWriter>),
+    Busy(JoinHandle<Result<(Box<RunWriter>, Finished)>>),
+}
+
+/// The files of a table that are stored.
+struct StoredFiles<'a> {
+    repository: &'a Repository,
+    plan: &'a TablePlan,
+    files: TableFiles,
+}
+
+impl StoredFiles<'_> {
+    /// Waits for the writer, and stores what it has finished.
+    async fn wait(&mut self, writing: Writing) -> Result<Box<RunWriter>> {
+        let task = match writing {
+            Writing::Idle(writer) => return Ok(writer),
+            Writing::Busy(task) => task,
+        };
+        let ended = task.await;
+        let ended = ended.map_err(|e| Error::internal("write run of table").source(e))?;
+        let (writer, finished) = ended?;
+        self.store(finished).await?;
+        Ok(writer)
+    }
+
+    async fn store(&mut self, finished: Finished) -> Result<()> {
+        for (file, fingerprint) in finished {
+            self.files.fingerprint.merge(&fingerprint);
+            let stored = store(self.repository, self.plan, file, fingerprint).await?;
+            self.files.files.push(stored);
+        }
+        Ok(())
     }
 }
 
@@ -104,27 +160,61 @@ async fn store(
     })
 }
 
-/// Row of the run being collected.
+/// Row of a run.
 #[derive(Debug)]
 struct RunRow {
     key: Range<usize>,
     image: Range<usize>,
 }
 
+/// Rows that are sorted and written together.
 #[derive(Debug)]
-struct RunWriter {
+struct Run {
+    rows: Vec<RunRow>,
+    images: Vec<u8>,
+    keys: Vec<u8>,
+    /// Whether every part of every key is a typed value or NULL.
+    typed: bool,
+    fingerprint: Fingerprint,
+}
+
+impl Run {
+    fn new() -> Run {
+        Run {
+            rows: Vec::new(),
+            images: Vec::new(),
+            keys: Vec::new(),
+            typed: true,
+            fingerprint: Fingerprint::default(),
+        }
+    }
+
+    fn key(&self, row: &RunRow) -> &[u8] {
+        self.keys.get(row.key.clone()).unwrap_or_default()
+    }
+
+    fn image(&self, row: &RunRow) -> &[u8] {
+        self.images.get(row.image.clone()).unwrap_or_default()
+    }
+}
+
+/// Puts rows into runs, and hashes them.
+#[derive(Debug)]
+struct RunCollector {
     plan: Arc<TablePlan>,
     keys: KeyCodec,
     canonical: Canonicalizer,
     canonical_row: CanonicalRow,
+    cells: Vec<Option<Range<u32>>>,
+    run: Run,
+}
+
+/// Writes runs into files.
+#[derive(Debug)]
+struct RunWriter {
+    plan: Arc<TablePlan>,
     seq: Seq,
     zstd_level: i32,
-    rows: Vec<RunRow>,
-    images: Vec<u8>,
-    key_bytes: Vec<u8>,
-    typed: bool,
-    cells: Vec<Option<Range<u32>>>,
-    hashes: Fingerprint,
     file: Option<OpenFile>,
 }
 
@@ -138,27 +228,20 @@ struct OpenFile {
 
 type Finished = Vec<(TableFile, Fingerprint)>;
 
-impl RunWriter {
-    fn new(plan: Arc<TablePlan>, seq: Seq, zstd_level: i32) -> RunWriter {
-        RunWriter {
+impl RunCollector {
+    fn new(plan: Arc<TablePlan>) -> RunCollector {
+        RunCollector {
             keys: KeyCodec::new(Arc::clone(&plan)),
             canonical: Canonicalizer::new(Arc::clone(&plan)),
             canonical_row: CanonicalRow::default(),
-            plan,
-            seq,
-            zstd_level,
-            rows: Vec::new(),
-            images: Vec::new(),
-            key_bytes: Vec::new(),
-            typed: true,
             cells: Vec::new(),
-            hashes: Fingerprint::default(),
-            file: None,
+            run: Run::new(),
+            plan,
         }
     }
 
-    fn take(&mut self, batch: &RowBatch) -> Result<Finished> {
-        let mut finished = Vec::new();
+    /// Takes rows; runs that are full by these go to `full`.
+    fn take(&mut self, batch: &RowBatch, full: &mut Vec<Run>) -> Result<()> {
         let mut start = 0;
         for &end in &batch.ends {
             let end = end as usize;
@@ -167,72 +250,77 @@ impl RunWriter {
             if self.plan.layout().split(image, &mut self.cells)? != image.len() {
                 return Err(self.torn());
             }
-            let key_start = self.key_bytes.len();
-            self.typed &= self
-                .keys
-                .encode_image(image, &self.cells, &mut self.key_bytes)?;
+            let run = &mut self.run;
+            let key_start = run.keys.len();
+            run.typed &= self.keys.encode_image(image, &self.cells, &mut run.keys)?;
             let hash = self
                 .canonical
                 .hash(image, &self.cells, &mut self.canonical_row)?;
-            self.hashes.add(hash);
-            let image_start = self.images.len();
-            self.images.extend_from_slice(image);
-            self.rows.push(RunRow {
-                key: key_start..self.key_bytes.len(),
-                image: image_start..self.images.len(),
+            run.fingerprint.add(hash);
+            let image_start = run.images.len();
+            run.images.extend_from_slice(image);
+            run.rows.push(RunRow {
+                key: key_start..run.keys.len(),
+                image: image_start..run.images.len(),
             });
-            if self.rows.len() >= RUN_ROWS || self.images.len() >= RUN_BYTES {
-                self.write_run(&mut finished)?;
+            if run.rows.len() >= RUN_ROWS || run.images.len() >= RUN_BYTES {
+                self.end_run(full);
             }
         }
-        Ok(finished)
+        Ok(())
     }
 
-    fn end(&mut self) -> Result<Finished> {
-        let mut finished = Vec::new();
-        self.write_run(&mut finished)?;
-        self.end_file(&mut finished)?;
-        Ok(finished)
+    fn end_run(&mut self, full: &mut Vec<Run>) {
+        if !self.run.rows.is_empty() {
+            full.push(std::mem::replace(&mut self.run, Run::new()));
+        }
     }
 
     fn torn(&self) -> Error {
         Error::internal("split row image of snapshot").field("table", &self.plan.version().name)
     }
+}
 
-    fn write_run(&mut self, finished: &mut Finished) -> Result<()> {
-        if self.rows.is_empty() {
-            return Ok(());
+impl RunWriter {
+    fn new(plan: Arc<TablePlan>, seq: Seq, zstd_level: i32) -> RunWriter {
+        RunWriter {
+            plan,
+            seq,
+            zstd_level,
+            file: None,
         }
-        let mut rows = std::mem::take(&mut self.rows);
-        let images = std::mem::take(&mut self.images);
-        let keys = std::mem::take(&mut self.key_bytes);
-        let key = |row: &RunRow| keys.get(row.key.clone()).unwrap_or_default();
-        rows.sort_by(|a, b| key(a).cmp(key(b)));
-        let first = rows.first().map(key).unwrap_or_default();
+    }
+
+    /// Writes a run; gives the file that is finished by that.
+    fn write(&mut self, mut run: Run) -> Result<Finished> {
+        let mut finished = Vec::new();
+        let mut rows = std::mem::take(&mut run.rows);
+        rows.sort_by(|a, b| run.key(a).cmp(run.key(b)));
+        let first = rows.first().map(|row| run.key(row)).unwrap_or_default();
         let follows = self.file.as_ref().is_some_and(|file| {
-            file.typed == self.typed
+            file.typed == run.typed
                 && file.last_key.as_slice() <= first
                 && file.writer.bytes_estimate() < FILE_BYTES
         });
         if !follows {
-            self.end_file(finished)?;
-            let mut options = FileOptions::new(FileKind::Base, RowOrder::Sorted, self.typed);
+            finished = self.end()?;
+            let mut options = FileOptions::new(FileKind::Base, RowOrder::Sorted, run.typed);
             options.zstd_level = self.zstd_level;
             self.file = Some(OpenFile {
                 writer: TableFileWriter::new(Arc::clone(&self.plan), options)?,
-                typed: self.typed,
+                typed: run.typed,
                 last_key: Vec::new(),
                 fingerprint: Fingerprint::default(),
             });
         }
         let Some(file) = &mut self.file else {
-            return Ok(());
+            return Ok(finished);
         };
         let mut builder = BaseBuilder::new(Arc::clone(&self.plan), BATCH_ROWS.min(rows.len()));
-        let image = |row: &RunRow| images.get(row.image.clone()).unwrap_or_default();
+        let seqs = [self.seq; BLOCK_ROWS];
         for block in rows.chunks(BLOCK_ROWS) {
-            let images: Vec<&[u8]> = block.iter().map(image).collect();
-            builder.append_block(&images, self.seq)?;
+            let images: Vec<&[u8]> = block.iter().map(|row| run.image(row)).collect();
+            builder.append_block(&images, seqs.get(..images.len()).unwrap_or_default())?;
             if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
                 file.writer.write(&builder.finish()?)?;
             }
@@ -240,16 +328,19 @@ impl RunWriter {
         if !builder.is_empty() {
             file.writer.write(&builder.finish()?)?;
         }
-        file.last_key = rows.last().map(key).unwrap_or_default().to_vec();
-        file.fingerprint.merge(&std::mem::take(&mut self.hashes));
-        self.typed = true;
-        Ok(())
+        file.last_key = rows
+            .last()
+            .map(|row| run.key(row))
+            .unwrap_or_default()
+            .to_vec();
+        file.fingerprint.merge(&run.fingerprint);
+        Ok(finished)
     }
 
-    fn end_file(&mut self, finished: &mut Finished) -> Result<()> {
-        if let Some(file) = self.file.take() {
-            finished.push((file.writer.finish()?, file.fingerprint));
-        }
-        Ok(())
+    /// Ends the file that is open.
+    fn end(&mut self) -> Result<Finished> {
+        let file = self.file.take();
+        let finished = file.map(|file| Ok((file.writer.finish()?, file.fingerprint)));
+        finished.into_iter().collect()
     }
 }

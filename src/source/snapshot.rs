@@ -270,16 +270,20 @@ impl SnapshotWorker {
         let mut encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
         let ranges = self.ranges((table, range), &mut encoder).await?;
         let mut out = Batcher::new(self.batch_bytes, rows);
+        let mut wasted = 0;
         for range in ranges {
             let before = out.rows;
-            // Each time it knows more, or less is asked of it.
-            while let Some(unknown) = {
+            loop {
                 let skipped = out.rows - before;
                 let read = self.read_rows((table, &range), &encoder, skipped, &mut out);
-                read.await
-                    .map_err(|e| if is_rebuilt(&e) { changed() } else { e })?
-            } {
-                match learn::is_short(table, &range) {
+                let read = read
+                    .await
+                    .map_err(|e| if is_rebuilt(&e) { changed() } else { e })?;
+                let Some(unknown) = read.unknown else {
+                    break;
+                };
+                wasted += read.rows - (out.rows - before - skipped);
+                match learn::pays(out.rows, wasted) {
                     true => encoder.learn(&unknown)?,
                     false => encoder.forget_paths(),
                 }
@@ -289,38 +293,46 @@ impl SnapshotWorker {
         Ok((out.rows, out.bytes))
     }
 
-    /// Reads the rows of a range but for the first ones, up to the end or to a document that is unknown.
+    /// Reads the rows of a range but for the first ones, up to the end or to a document that is unknown:
+    /// then the rows behind it are read for nothing.
     async fn read_rows(
         &mut self,
         (table, range): (&CatalogueTable, &KeyRange),
         encoder: &RowEncoder,
         skipped: u64,
         out: &mut Batcher<'_>,
-    ) -> Result<Option<Unknown>> {
+    ) -> Result<RangeRead> {
         let failed = |e: mysql_async::Error| sql_error("read rows", e);
         let sql = select((table, range), encoder);
         let result = self.client.conn().exec_iter(sql, ()).await;
         let mut result = result.map_err(failed)?;
-        let mut row_number = 0;
+        let mut read = RangeRead {
+            rows: 0,
+            unknown: None,
+        };
         while let Some(row) = result.next().await.map_err(failed)? {
-            row_number += 1;
-            if row_number <= skipped {
-                continue;
-            }
-            // Not of an Option: it gives the values of a row.
-            let values = mysql_async::Row::unwrap(row);
-            if let Some(unknown) = out.add(encoder, &values).await? {
-                result.drop_result().await.map_err(failed)?;
-                return Ok(Some(unknown));
+            read.rows += 1;
+            if read.rows > skipped && read.unknown.is_none() {
+                // Not of an Option: it gives the values of a row.
+                let values = mysql_async::Row::unwrap(row);
+                read.unknown = out.add(encoder, &values).await?;
             }
         }
-        Ok(None)
+        Ok(read)
     }
 
     /// Ends the snapshot of this connection.
     pub async fn close(self) {
         self.client.close().await;
     }
+}
+
+/// What became of a read.
+struct RangeRead {
+    /// Rows that the server sent.
+    rows: u64,
+    /// The document at which it ended.
+    unknown: Option<Unknown>,
 }
 
 /// The statement that reads all rows of a range.

@@ -15,8 +15,16 @@ use crate::source::SqlClient;
 const SAMPLE_ROWS: usize = 64;
 /// A longer document is not looked at.
 const SAMPLE_BYTES: usize = 16 << 10;
-/// Rows of a range, about: so many are read again at most.
+/// Rows of a range, about: so many are read again at a time.
 const RANGE_ROWS: u64 = 32_768;
+/// Rows that are read for nothing, beyond as many as there are good ones.
+const WASTED_ROWS_MAX: u64 = 4 * RANGE_ROWS;
+
+/// Whether documents are still to be read by paths after so many rows of the table were read, and so
+/// many for nothing. An estimate may be wrong, and a range all of a large table.
+pub(super) fn pays(good: u64, wasted: u64) -> bool {
+    wasted <= good.saturating_add(WASTED_ROWS_MAX)
+}
 
 impl SnapshotWorker {
     /// The ranges to read one after the other: those of a table with documents are short. Rows are
@@ -65,9 +73,4 @@ impl SnapshotWorker {
         }
         Ok(())
     }
-}
-
-/// Whether it is worth to read the rest of a range again: not where it may be all of a large table.
-pub(super) fn is_short(table: &CatalogueTable, range: &KeyRange) -> bool {
-    *range != KeyRange::ALL || table.rows_estimate <= RANGE_ROWS
 }
