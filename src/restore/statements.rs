@@ -19,9 +19,7 @@ const PACKET_BYTES_MAX: usize = 1 << 30;
 /// Text of a statement is aimed at this length.
 const STATEMENT_BYTES: usize = 1_400_000;
 
-/// Text of statements that are not committed yet, of all tables and connections together.
-const ROOM_BYTES: usize = 96 << 20;
-/// It is given out in pieces of this size.
+/// Room is given out in pieces of this size.
 const ROOM_UNIT: usize = 1 << 10;
 
 /// While a longer statement is written, nothing else of its table is decoded.
@@ -32,12 +30,12 @@ const ALONE_BYTES: usize = 16 << 20;
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
-    /// All of it.
-    pub(super) const BYTES: usize = ROOM_BYTES;
+    /// Text of statements that are not committed yet, of all tables and connections together.
+    pub(super) const BYTES: usize = 96 << 20;
 
     /// Nothing is taken.
     pub(super) fn new() -> Room {
-        Room(Arc::new(Semaphore::new(ROOM_BYTES / ROOM_UNIT)))
+        Room(Arc::new(Semaphore::new(Room::BYTES / ROOM_UNIT)))
     }
 }
 
@@ -53,7 +51,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Room for a statement of so many bytes; all there is for a longer one.
     fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(ROOM_UNIT).min(ROOM_BYTES / ROOM_UNIT);
+        let units = bytes.div_ceil(ROOM_UNIT).min(Room::BYTES / ROOM_UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room.0);
         if let Ok(held) = Arc::clone(&room).try_acquire_many_owned(units) {

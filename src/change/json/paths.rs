@@ -138,16 +138,16 @@ impl JsonPaths {
         if append_typed(text, &known, out).is_some() {
             return Ok(Some(()));
         }
-        let Some(tree) = self.tree(text, &known)? else {
+        let Some(tree) = Self::tree(text, &known)? else {
             return Ok(None);
         };
         out.extend_from_slice(&encode(&tree)?);
         Ok(Some(()))
     }
 
-    fn tree(&self, text: &str, known: &Known<'_>) -> Result<Option<JsonTree>> {
+    fn tree(text: &str, known: &Known<'_>) -> Result<Option<JsonTree>> {
         let node = parse(text, &mut Keep)?;
-        match resolve(node, known.root.0, &self.root, known.names) {
+        match resolve(node, known.root, known) {
             Ok(tree) => Ok(Some(tree)),
             Err(Miss::Unknown) => Ok(None),
             Err(Miss::Bad(error)) => Err(error),
@@ -164,7 +164,7 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn at(&self, known: Option<&'a (usize, Shape)>) -> Option<(&'a str, &'a Shape)> {
+    fn at<'s>(&self, known: Option<&'s (usize, Shape)>) -> Option<(&'a str, &'s Shape)> {
         let (place, shape) = known?;
         Some((self.names.get(*place).copied()?, shape))
     }
@@ -202,14 +202,11 @@ impl<'a> Types for Known<'a> {
 
 fn resolve(
     node: Kept<'_>,
-    name: &str,
-    shape: &Shape,
-    names: &[&str],
+    (name, shape): (&str, &Shape),
+    known: &Known<'_>,
 ) -> std::result::Result<JsonTree, Miss> {
-    let below = |child: Kept<'_>, known: Option<&(usize, Shape)>| {
-        let (place, shape) = known.ok_or(Miss::Unknown)?;
-        let name = names.get(*place).copied().unwrap_or_default();
-        resolve(child, name, shape, names)
+    let below = |child: Kept<'_>, found: Option<&(usize, Shape)>| {
+        resolve(child, known.at(found).ok_or(Miss::Unknown)?, known)
     };
     match node {
         Kept::Array(elements) if name == "ARRAY" => {
@@ -342,7 +339,7 @@ mod tests {
                 root: (root, &paths.root),
                 names: &names,
             };
-            let by_tree = paths.tree(text, &known).expect(text).expect(text);
+            let by_tree = JsonPaths::tree(text, &known).expect(text).expect(text);
             let by_tree = encode(&by_tree).expect(text);
             let mut image = Vec::new();
             let direct = append_typed(text, &known, &mut image);

@@ -251,11 +251,11 @@ impl RowEncoder {
         json.map(|column| column.name.clone()).collect()
     }
 
-    /// Reads a column of JSON by these paths, or by the list of all types.
-    pub(super) fn read_by(&mut self, name: &str, paths: Option<JsonPaths>) {
+    /// Reads a column of JSON by these paths.
+    pub(super) fn read_by(&mut self, name: &str, paths: JsonPaths) {
         let column = self.columns.iter_mut().find(|column| column.name == name);
         if let Some(column) = column {
-            column.kind = Kind::Json(paths.map(Box::new));
+            column.kind = Kind::Json(Some(Box::new(paths)));
         }
     }
 
@@ -280,8 +280,10 @@ impl RowEncoder {
 
     /// Reads all columns of JSON by the list of all types.
     pub(super) fn forget_paths(&mut self) {
-        for column in self.json_columns() {
-            self.read_by(&column, None);
+        for column in &mut self.columns {
+            if let Kind::Json(paths) = &mut column.kind {
+                *paths = None;
+            }
         }
     }
 

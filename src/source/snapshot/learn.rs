@@ -68,7 +68,7 @@ impl SnapshotWorker {
                 }
             }
             if known && paths.pay() {
-                encoder.read_by(&column, Some(paths));
+                encoder.read_by(&column, paths);
             }
         }
         Ok(())
