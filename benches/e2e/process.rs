@@ -99,6 +99,16 @@ impl Watched {
         memory_mib(self.pid(), "VmHWM:")
     }
 
+    /// What it has used so far.
+    pub(crate) fn so_far(&self) -> Usage {
+        Usage {
+            took: self.watch.elapsed(),
+            peak_mib: self.peak_mib(),
+            cpu_seconds: self.cpu_seconds(),
+            trace_mib: Vec::new(),
+        }
+    }
+
     /// Fails when the process has ended.
     pub(crate) fn must_run(&mut self) {
         let child = self.child.as_mut().expect("it runs");

@@ -19,6 +19,16 @@ pub(crate) fn spec(flavor: Flavor) -> ServerSpec {
         .option("--local-infile=ON")
 }
 
+/// A server that syncs what servers sync by default: a restore is proven and complete on disk.
+pub(crate) fn spec_of_target(flavor: Flavor) -> ServerSpec {
+    let binlog = match flavor {
+        Flavor::MySql => "--sync-binlog=1",
+        Flavor::MariaDb => "--sync-binlog=0",
+    };
+    let spec = spec(flavor).option(binlog);
+    spec.option("--innodb-flush-log-at-trx-commit=1")
+}
+
 /// A server with room for thousands of tables.
 pub(crate) fn spec_of_tables(flavor: Flavor) -> ServerSpec {
     spec(flavor)

@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     flavors: Vec<Flavor>,
     /// Whether lines that an earlier run of the same form has finished are left out.
     pub(crate) is_resumed: bool,
-    /// A hundredth of every number of rows.
+    /// A hundredth of every number of rows and of the time that something is watched.
     percent: u64,
 }
 
@@ -80,6 +80,7 @@ impl Settings {
 
     /// How long something is watched.
     pub(crate) fn time(&self, full: Duration, quick: Duration) -> Duration {
-        if self.is_quick { quick } else { full }
+        let time = if self.is_quick { quick } else { full };
+        time.mul_f64(self.percent as f64 / 100.0)
     }
 }

@@ -10,7 +10,7 @@ use super::found::FoundFile;
 use super::progress::TableProgress;
 use super::rows::{Fold, TableInput};
 use super::server::Target;
-use super::statements::{self, Outlet, Room, StatementOptions};
+use super::statements::{self, Outlet, Room, Sent, StatementOptions};
 use super::sums::Sums;
 use super::table::{Epoch, PlannedTable};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +67,21 @@ pub(super) struct Work {
     pub(super) counter: Option<Counter>,
     /// Whether several transactions may write its rows at once, in any order.
     pub(super) is_divisible: bool,
+}
+
+impl Work {
+    /// Whether the server's counter is this far by itself: a table that is new on the target has the
+    /// counter of the base, and rows raise it. To set it costs as much as to create the table.
+    fn counts_to(&self, next: u64, sent: &Sent) -> bool {
+        if !self.epoch.is_first || self.found.is_some() {
+            return false;
+        }
+        let of_base = self.counter.as_ref().map_or(0, |counter| counter.next);
+        let is_unchanged = self.table.epochs.len() == 1;
+        sent.largest_id == 0
+            || sent.largest_written.saturating_add(1) >= next
+            || (is_unchanged && of_base >= next)
+    }
 }
 
 /// How far the ids of a table are.

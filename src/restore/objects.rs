@@ -4,13 +4,14 @@
 
 use super::lex::Tokens;
 use super::plan::RestorePlan;
+use super::server::Target;
 use super::target::TableFilter;
 use crate::error::{Error, ErrorKind, Result, Wrap};
-use crate::position::Flavor;
 use crate::schema::{TableName, quote_identifier};
 use crate::source::{ObjectKind, SchemaObject, SqlClient, sql_error};
 use mysql_async::prelude::Queryable;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The schema objects of a restore.
 #[derive(Clone, Debug)]
@@ -110,42 +111,162 @@ pub(super) async fn drop_databases(client: &mut SqlClient, databases: &[String])
 /// How objects are created.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Creation<'a> {
-    /// Flavor of the target.
-    pub(super) flavor: Flavor,
+    /// The server.
+    pub(super) target: &'a Target,
+    /// Connections.
+    pub(super) jobs: usize,
     /// Drops what an earlier, unfinished run created.
     pub(super) again: bool,
     /// Next AUTO_INCREMENT value of tables, as the base has it; rows may raise it.
     pub(super) counters: &'a BTreeMap<TableName, u64>,
 }
 
-/// Creates objects in order.
+/// Creates objects: tables that name no other one over several connections, all else in order.
 ///
 /// # Errors
 /// [`Incompatible`](crate::error::ErrorKind::Incompatible) when the target refuses one, with the
 /// object's name.
 pub(super) async fn create(
-    client: &mut SqlClient,
     how: Creation<'_>,
     objects: &[SchemaObject],
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    for object in objects {
-        if object.broken {
-            notes.push(format!(
-                "{} {}.{} was broken on the source and is left out",
-                word(object.kind),
-                object.db,
-                object.name
-            ));
-            continue;
-        }
-        if how.again {
-            client.exec(&drop_statement(object)).await?;
-        }
-        let created = create_one(client, how, object, notes).await;
-        created.map_err(|e| refused(object, e))?;
-    }
+    let is_table = |object: &&SchemaObject| object.kind == ObjectKind::Table;
+    let (tables, first): (Vec<_>, Vec<_>) = objects.iter().partition(is_table);
+    let (alike, last): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| stands_alone(table));
+    let mut session = Session::open(how).await?;
+    session.create_all(first, notes).await?;
+    let next = AtomicUsize::new(0);
+    let jobs = how.jobs.clamp(1, alike.len().max(1));
+    let others = (1..jobs).map(|_| async {
+        let mut session = Session::open(how).await?;
+        session.create_next(&alike, &next).await?;
+        session.client.close().await;
+        Ok(())
+    });
+    let others = futures::future::try_join_all(others);
+    futures::try_join!(session.create_next(&alike, &next), others)?;
+    session.create_all(last, notes).await?;
+    session.client.close().await;
     Ok(())
+}
+
+/// Whether a table may be created at the same time as others: it names none, whose definition the
+/// server would lock, and needs no setting that all sessions share.
+fn stands_alone(table: &SchemaObject) -> bool {
+    let tokens = Tokens::new(&table.statement);
+    let names_another = (0..tokens.len()).any(|at| tokens.has(at, &["FOREIGN", "KEY"]));
+    !table.broken && !names_another && !has_old_times(table)
+}
+
+/// A connection that creates objects. It speaks UTF-8 between them.
+struct Session<'a> {
+    client: SqlClient,
+    how: Creation<'a>,
+    /// The statements that it was set up with for the object before, where they still hold.
+    standing: Vec<String>,
+}
+
+impl<'a> Session<'a> {
+    async fn open(how: Creation<'a>) -> Result<Session<'a>> {
+        Ok(Session {
+            client: how.target.connect().await?,
+            how,
+            standing: Vec::new(),
+        })
+    }
+
+    async fn create_all(
+        &mut self,
+        objects: impl IntoIterator<Item = &SchemaObject>,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        for object in objects {
+            if object.broken {
+                notes.push(format!(
+                    "{} {}.{} was broken on the source and is left out",
+                    word(object.kind),
+                    object.db,
+                    object.name
+                ));
+                continue;
+            }
+            let created = self.create(object, notes).await;
+            created.map_err(|e| refused(object, e))?;
+        }
+        Ok(())
+    }
+
+    /// Takes tables that other sessions take from, too, until there are no more.
+    async fn create_next(&mut self, tables: &[&SchemaObject], next: &AtomicUsize) -> Result<()> {
+        while let Some(table) = tables.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let created = self.create(table, &mut Vec::new()).await;
+            created.map_err(|e| refused(table, e))?;
+        }
+        Ok(())
+    }
+
+    async fn create(&mut self, object: &SchemaObject, notes: &mut Vec<String>) -> Result<()> {
+        if self.how.again {
+            self.client.exec(&drop_statement(object)).await?;
+        }
+        let mut statement = object.statement.clone();
+        let name = TableName::new(&object.db, &object.name).quoted();
+        if object.kind == ObjectKind::Event
+            && let Some(disabled) = disabled(&statement)
+        {
+            statement = disabled;
+            notes.push(format!(
+                "event {name} is restored disabled: ALTER EVENT {name} ENABLE"
+            ));
+        }
+        self.run(object, &statement, &name).await?;
+        let client = &mut self.client;
+        for statement in object.after_statements(&object.db) {
+            self.standing.clear();
+            client.exec(&statement).await?;
+        }
+        if object.kind == ObjectKind::Event && is_enabled(client, object).await? {
+            client.exec(&format!("ALTER EVENT {name} DISABLE")).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the definition of an object under what it was made under.
+    async fn run(&mut self, object: &SchemaObject, statement: &[u8], name: &str) -> Result<()> {
+        let setting = object.session_statements(self.how.target.flavor, &object.db);
+        if self.standing != setting {
+            self.standing.clear();
+            for statement in &setting {
+                self.client.exec(statement).await?;
+            }
+            self.standing = setting;
+        }
+        let counter = TableName::new(&object.db, &object.name);
+        let counter = self.how.counters.get(&counter);
+        let counter = counter.filter(|_| object.kind == ObjectKind::Table);
+        let with_counter = counter.and_then(|next| with_auto_increment(statement, *next));
+        let client = &mut self.client;
+        let global = match has_old_times(object) {
+            true => Some(set_old_times(client).await?),
+            false => None,
+        };
+        let statement = with_counter.as_deref().unwrap_or(statement);
+        let mut created = client.conn().query_drop(statement).await;
+        if object.character_set_client != "utf8mb4" || object.collation_connection.is_some() {
+            self.standing.clear();
+            client.exec("SET NAMES utf8mb4").await?;
+        }
+        if let (Ok(()), Some(next), None) = (&created, counter, &with_counter) {
+            let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
+            created = client.conn().query_drop(alter).await;
+        }
+        if let Some(former) = global {
+            let back = format!("SET GLOBAL mysql56_temporal_format = {former}");
+            client.exec(&back).await?;
+        }
+        created.map_err(|e| sql_error("run statement", e))
+    }
 }
 
 fn refused(object: &SchemaObject, error: Error) -> Error {
@@ -170,50 +291,22 @@ fn refused(object: &SchemaObject, error: Error) -> Error {
         .hint(hint)
 }
 
-async fn create_one(
-    client: &mut SqlClient,
-    how: Creation<'_>,
-    object: &SchemaObject,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    // The object before may have left the session in its own character set.
-    client.exec("SET NAMES utf8mb4").await?;
-    for statement in object.session_statements(how.flavor, &object.db) {
-        client.exec(&statement).await?;
-    }
-    let mut statement = object.statement.clone();
-    let name = TableName::new(&object.db, &object.name).quoted();
-    if object.kind == ObjectKind::Event
-        && let Some(disabled) = disabled(&statement)
-    {
-        statement = disabled;
-        notes.push(format!(
-            "event {name} is restored disabled: ALTER EVENT {name} ENABLE"
-        ));
-    }
-    let global = match has_old_times(object) {
-        true => Some(set_old_times(client).await?),
-        false => None,
-    };
-    let mut created = client.conn().query_drop(statement).await;
-    client.exec("SET NAMES utf8mb4").await?;
-    let counter = how.counters.get(&TableName::new(&object.db, &object.name));
-    if let (Ok(()), ObjectKind::Table, Some(next)) = (&created, object.kind, counter) {
-        let alter = format!("ALTER TABLE {name} AUTO_INCREMENT = {next}");
-        created = client.conn().query_drop(alter).await;
-    }
-    if let Some(former) = global {
-        let back = format!("SET GLOBAL mysql56_temporal_format = {former}");
-        client.exec(&back).await?;
-    }
-    created.map_err(|e| sql_error("run statement", e))?;
-    for statement in object.after_statements(&object.db) {
-        client.exec(&statement).await?;
-    }
-    if object.kind == ObjectKind::Event && is_enabled(client, object).await? {
-        client.exec(&format!("ALTER EVENT {name} DISABLE")).await?;
-    }
-    Ok(())
+/// A table's definition with the counter that it begins with, where its options are found.
+fn with_auto_increment(definition: &[u8], next: u64) -> Option<Vec<u8>> {
+    let tokens = Tokens::new(definition);
+    let mut depth = 0;
+    let columns_end = (0..tokens.len()).find(|at| {
+        depth += i32::from(tokens.has_mark(*at, b'('));
+        depth -= i32::from(tokens.has_mark(*at, b')'));
+        depth == 0 && tokens.has_mark(*at, b')')
+    })?;
+    let options = columns_end + 1;
+    let (at, _) = tokens
+        .has(options, &["ENGINE"])
+        .then(|| tokens.place(options))??;
+    let (before, after) = definition.split_at_checked(at)?;
+    let counter = format!("AUTO_INCREMENT={next} ");
+    Some([before, counter.as_bytes(), after].concat())
 }
 
 /// Whether a MariaDB table has temporal columns of the format before MySQL 5.6: the server marks
@@ -300,6 +393,19 @@ pub(super) fn read_schema(packed: &[u8]) -> Result<Vec<SchemaObject>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_counter_comes_before_all_other_options() {
+        let table = b"CREATE TABLE `) ENGINE` (\n  `a` int(9) NOT NULL AUTO_INCREMENT COMMENT '\n) ENGINE',\n  \
+                      PRIMARY KEY (`a`)\n) ENGINE=InnoDB\n/*!50100 PARTITION BY HASH (`a`)\nPARTITIONS 4 */";
+        let made = with_auto_increment(table, 9).expect("options");
+        assert_eq!(
+            String::from_utf8(made).expect("text"),
+            String::from_utf8_lossy(table).replace("ENGINE=", "AUTO_INCREMENT=9 ENGINE=")
+        );
+        let other = b"CREATE TABLE `t` (`a` int) /*!50100 TABLESPACE `s` */ ENGINE=InnoDB";
+        assert_eq!(with_auto_increment(other, 9), None);
+    }
 
     #[test]
     fn only_the_status_word_of_an_event_changes() {

@@ -17,6 +17,7 @@ use crate::manifest::FileOrder;
 use crate::schema::TableVersion;
 use crate::segment::{FileKind, ReadOptions, RowOrder, TableFileReader, TablePlan};
 use batch::BatchMapper;
+pub(super) use batch::id_of;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -191,6 +192,13 @@ impl TableInput {
     /// Looks for the largest value of this AUTO_INCREMENT column while it folds.
     pub(super) fn count(&mut self, column: Option<String>) {
         self.counter = column;
+    }
+
+    /// The AUTO_INCREMENT column, by its place on the target.
+    pub(super) fn counter(&self) -> Option<usize> {
+        let name = self.counter.as_ref()?;
+        let mut columns = self.version.columns.iter();
+        columns.position(|column| column.name == *name)
     }
 
     /// Largest value of the AUTO_INCREMENT column in any image seen; 0 for none.

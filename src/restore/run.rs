@@ -258,18 +258,17 @@ impl<'a> Restore<'a> {
         let (plan, target) = (replay.plan, &replay.writer.target);
         // They are ours: before the mark was set, the target did not have them.
         objects::drop_databases(client, &databases(plan, objects)).await?;
-        let mut session = target.connect().await?;
         let how = Creation {
-            flavor: target.flavor,
+            target,
+            jobs: replay.jobs,
             again: false,
             counters: &plan.counters(),
         };
-        objects::create(&mut session, how, &objects.before, &mut self.notes).await?;
+        objects::create(how, &objects.before, &mut self.notes).await?;
         if !plan.statements.is_empty() {
             // Statements may change them. Rows that are written do not fire triggers.
-            objects::create(&mut session, how, &objects.after, &mut self.notes).await?;
+            objects::create(how, &objects.after, &mut self.notes).await?;
         }
-        session.close().await;
         Box::pin(replay.run(&mut self.notes)).await?;
         for (place, holding) in &replay.holdings {
             if let Some(table) = plan.tables.get(*place) {
@@ -328,15 +327,13 @@ impl<'a> Restore<'a> {
         objects: &Objects,
         state: &Unfinished,
     ) -> Result<()> {
-        let mut session = target.connect().await?;
         let how = Creation {
-            flavor: target.flavor,
+            target,
+            jobs: self.options.jobs.max(1),
             again: state.phase == Phase::Objects,
             counters: &BTreeMap::new(),
         };
-        objects::create(&mut session, how, &objects.after, &mut self.notes).await?;
-        session.close().await;
-        Ok(())
+        objects::create(how, &objects.after, &mut self.notes).await
     }
 
     /// Lets a target that has no history of its own join the source's replication, or says how.

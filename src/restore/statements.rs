@@ -3,13 +3,13 @@
 //! Runs on a compute thread and hands finished statements to the connection through a bounded
 //! channel. Every statement is whole: a rows event without its end flag crashes MySQL 9.7.
 
-use super::rows::TableInput;
+use super::rows::{TableInput, id_of};
 use super::sums::{RowHash, Summing, Sums};
 use crate::binlog::write::{FLAG_NO_FOREIGN_KEY_CHECKS, Stamp, StatementBuilder, binlog_statement};
 use crate::change::{RowsKind, narrow};
 use crate::error::{Error, Result, Wrap};
 use crate::schema::TableVersion;
-use crate::segment::{CanonicalRow, TablePlan};
+use crate::segment::{CanonicalRow, Scratch, TablePlan};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -104,6 +104,8 @@ pub(super) struct Sent {
     pub(super) sums: Sums,
     /// Largest AUTO_INCREMENT value in any image of the epoch; 0 for none.
     pub(super) largest_id: u64,
+    /// Largest one in a row that was written, as far as the server's own counter is now.
+    pub(super) largest_written: u64,
 }
 
 /// Folds an epoch of a table and sends its statements: first the rows that vanish, then those
@@ -121,7 +123,7 @@ pub(super) fn send(
 ) -> Result<Sent> {
     let version = Arc::clone(input.version());
     let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
-    let mut rows = Rows::new(plan, options.clone());
+    let mut rows = Rows::new(plan, options.clone(), input.counter());
     let mut sums = before.unwrap_or_else(|| rows.summing.start());
     let mut sent = || -> Result<()> {
         let mut sender = Sender::new(&options, &version, (RowsKind::Delete, 0), out)?;
@@ -157,6 +159,7 @@ pub(super) fn send(
     Ok(Sent {
         sums,
         largest_id: input.largest_id(),
+        largest_written: rows.largest_written,
     })
 }
 
@@ -180,10 +183,13 @@ struct Rows {
     cells: Vec<Option<Range<u32>>>,
     image: Vec<u8>,
     canonical_row: CanonicalRow,
+    /// The AUTO_INCREMENT column, and its largest value in a row to write.
+    counter: Option<usize>,
+    largest_written: u64,
 }
 
 impl Rows {
-    fn new(plan: Arc<TablePlan>, options: StatementOptions) -> Rows {
+    fn new(plan: Arc<TablePlan>, options: StatementOptions, counter: Option<usize>) -> Rows {
         let mut computed = vec![0; plan.layout().bitmap_bytes()];
         for column in (0..plan.layout().columns()).filter(|column| plan.is_computed(*column)) {
             if let Some(byte) = computed.get_mut(column / 8) {
@@ -198,7 +204,18 @@ impl Rows {
             cells: Vec::new(),
             image: Vec::new(),
             canonical_row: CanonicalRow::default(),
+            counter,
+            largest_written: 0,
         }
+    }
+
+    /// How far a row takes the counter.
+    fn id(&self, image: &[u8]) -> Option<u64> {
+        let column = self.counter?;
+        let cell = self.cells.get(column)?.as_ref()?;
+        let cell = image.get(cell.start as usize..cell.end as usize)?;
+        let codec = self.plan.codecs().get(column)?;
+        Some(id_of(codec.decode(cell, &mut Scratch::default()).value))
     }
 
     fn read<'a>(&'a mut self, row: &'a [u8], kind: RowsKind) -> Result<SentRow<'a>> {
@@ -206,6 +223,10 @@ impl Rows {
         let hash = self
             .summing
             .hash(row.image, &self.cells, &mut self.canonical_row)?;
+        if kind == RowsKind::Write {
+            let id = self.id(row.image).unwrap_or(0);
+            self.largest_written = self.largest_written.max(id);
+        }
         // What the target computed need not be what the source did, and is not searched for.
         if self.options.only_given && kind == RowsKind::Delete {
             row.absent = match self.computed.iter().any(|byte| *byte != 0) {

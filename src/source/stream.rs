@@ -71,6 +71,10 @@ impl EventStream {
         if stream.is_semi_sync && !options.semi_sync {
             return Err(malformed("read stream: semi-sync was not asked for"));
         }
+        if !stream.is_semi_sync {
+            // Nobody waits for an answer.
+            stream.wire.gather();
+        }
         stream.first = Some(first);
         Ok(stream)
     }

@@ -10,6 +10,7 @@ use super::packet::{self, ServerError, malformed};
 use crate::error::{Error, Result, Wrap};
 use crate::runtime::Stopwatch;
 use bytes::{Buf, Bytes, BytesMut};
+use futures::FutureExt as _;
 use std::fmt;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,6 +23,10 @@ const BLOCK_BYTES: usize = 512 << 10;
 /// Room below which a new block is begun. Packets keep their block alive, so a block is used up
 /// before the next: a slow stream of small packets must not pin one block each.
 const ROOM_BYTES_MIN: usize = 64 << 10;
+/// How long a stream that is gathered rests once everything that was there is taken.
+const REST: Duration = Duration::from_millis(5);
+/// With so much since the last rest, a wake-up has work enough.
+const WORTH_WAKING_BYTES: usize = 64 << 10;
 /// Bound of a packet outside the dump stream (results of our own small statements).
 pub(super) const SETUP_PACKET_BYTES_MAX: usize = 64 << 20;
 
@@ -115,6 +120,8 @@ pub(super) struct Wire {
     silence_max: Duration,
     /// Since when bytes are waited for; a wait that is given up and begun again goes on.
     waiting: Option<Stopwatch>,
+    /// Of a stream that is gathered: bytes since the last rest.
+    gathered: Option<usize>,
     out: Vec<u8>,
 }
 
@@ -134,6 +141,7 @@ impl Wire {
             framer: Framer::new(SETUP_PACKET_BYTES_MAX),
             silence_max,
             waiting: None,
+            gathered: None,
             out: Vec::new(),
         }
     }
@@ -163,6 +171,12 @@ impl Wire {
         self.framer.packet_bytes_max = bytes;
     }
 
+    /// From now on small packets are gathered. A source writes each commit on its own, and waking up
+    /// for each takes CPU that both may share. What comes after a silence is taken at once.
+    pub(super) fn gather(&mut self) {
+        self.gathered = Some(0);
+    }
+
     /// Sets the sequence number that the next frame must carry.
     pub(super) fn expect_sequence(&mut self, sequence: u8) {
         self.framer.sequence = sequence;
@@ -184,7 +198,8 @@ impl Wire {
             }
             let waiting = self.waiting.get_or_insert_with(Stopwatch::start);
             let left = self.silence_max.saturating_sub(waiting.elapsed());
-            let read = self.stream.read_buf(&mut self.framer.buffer);
+            let buffer = &mut self.framer.buffer;
+            let read = read_some(&mut self.stream, buffer, self.gathered.as_mut());
             let Ok(read) = tokio::time::timeout(left, read).await else {
                 return Err(Error::unavailable("wait for packet: the server is silent")
                     .field("silence_ms", self.silence_max.as_millis())
@@ -302,6 +317,29 @@ impl Wire {
             rows.push(packet::text_row(&packet, columns)?);
         }
     }
+}
+
+/// Reads what is there, or waits for it; while little comes, the wait begins with a rest. Cancel-safe.
+async fn read_some(
+    stream: &mut Box<dyn Stream>,
+    buffer: &mut BytesMut,
+    gathered: Option<&mut usize>,
+) -> std::io::Result<usize> {
+    let Some(gathered) = gathered else {
+        return stream.read_buf(buffer).await;
+    };
+    let read = match stream.read_buf(buffer).now_or_never() {
+        Some(read) => read?,
+        None => {
+            if (1..WORTH_WAKING_BYTES).contains(gathered) {
+                tokio::time::sleep(REST).await;
+            }
+            *gathered = 0;
+            stream.read_buf(buffer).await?
+        }
+    };
+    *gathered += read;
+    Ok(read)
 }
 
 #[cfg(test)]

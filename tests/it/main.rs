@@ -8,6 +8,7 @@ mod absent;
 mod bad_input;
 mod binlog;
 mod catalogue;
+mod counters;
 mod ddl;
 mod ddl_replay;
 mod derived_log;

@@ -7,6 +7,7 @@ use crate::backlog::Prepared;
 use crate::process::Usage;
 use crate::repo::{Repo, capture_once};
 use crate::report::{Aim, Row};
+use crate::servers;
 use crate::settings::Settings;
 use crate::workloads::Workload;
 use tidelog::position::Flavor;
@@ -38,7 +39,8 @@ async fn cost(
     let backlog = prepared.write().await;
     let (captured, _) = capture_once(&repo, &url);
     let mut usages = vec![("capture", captured)];
-    let (restored, _) = restore::restored(flavor, &repo, &backlog.source, 2).await;
+    let (restored, _) =
+        restore::restored(servers::spec_of_tables(flavor), &repo, &backlog.source, 2).await;
     usages.push(("restore", restored));
     if with_snapshot {
         let (taken, _) = snapshot::taken(&Repo::on_disk("none"), &backlog.source);

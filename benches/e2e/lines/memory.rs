@@ -55,7 +55,7 @@ async fn transaction(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     exec_all(&mut conn, &["BEGIN", &insert, update, "COMMIT"]).await;
     let label = format!("one transaction of {:.2} GiB", count as f64 * 1.1e-6);
     let (captured, _) = capture_once(&repo, &url);
-    let (restored, _) = restore::restored(flavor, &repo, &source, 2).await;
+    let (restored, _) = restore::restored(servers::spec_of_tables(flavor), &repo, &source, 2).await;
     vec![
         row(&label, "capture", count, &captured),
         row(&label, "restore", count, &restored),
@@ -82,7 +82,8 @@ async fn table(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     let folded = measure(fold::command(&repo.path(), "large", &folded));
     let based = Repo::on_disk("none");
     let (taken, _) = snapshot::taken(&based, &source);
-    let (restored, _) = restore::restored(flavor, &based, &source, 2).await;
+    let (restored, _) =
+        restore::restored(servers::spec_of_tables(flavor), &based, &source, 2).await;
     vec![
         row(&label, "capture of one INSERT", count, &captured),
         row(&label, "fold to a base file", count, &folded),

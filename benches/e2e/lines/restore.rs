@@ -13,6 +13,7 @@ use crate::support::{TestServer, start};
 use crate::workloads::{DATABASE, Workload, client};
 use std::process::{Command, Stdio};
 use tidelog::position::Flavor;
+use tidelog::service::throwaway::ServerSpec;
 
 /// Hot updates by fold, then inserted rows.
 pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
@@ -37,7 +38,7 @@ async fn hot(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     let workload = Workload::Hot { updates, rows };
     let (repo, backlog) = captured(flavor, workload).await;
     let replay = replayed(flavor, &backlog).await;
-    let (usage, typed) = restored(flavor, &repo, &backlog.source, 2).await;
+    let (usage, typed) = restored(servers::spec_of_target(flavor), &repo, &backlog.source, 2).await;
     let images = updates as f64;
     vec![
         Row::new(workload.name(), "mysqlbinlog | mysql")
@@ -76,7 +77,13 @@ async fn messages(flavor: Flavor, settings: &Settings) -> Vec<Row> {
             .used(&load),
     ];
     for (jobs, aim) in [(1, 1.2), (2, 1.0)] {
-        let (usage, typed) = restored(flavor, &repo, &backlog.source, jobs).await;
+        let (usage, typed) = restored(
+            servers::spec_of_target(flavor),
+            &repo,
+            &backlog.source,
+            jobs,
+        )
+        .await;
         let seconds = usage.took.as_secs_f64();
         let speed = replay.took.as_secs_f64() / seconds;
         rows.push(
@@ -102,13 +109,12 @@ async fn messages(flavor: Flavor, settings: &Settings) -> Vec<Row> {
 
 /// Restores to a new server and compares.
 pub(crate) async fn restored(
-    flavor: Flavor,
+    target: ServerSpec,
     repo: &Repo,
     source: &TestServer,
     jobs: u16,
 ) -> (Usage, String) {
-    let spec = servers::spec_of_tables(flavor);
-    let target = start(spec).await;
+    let target = start(target).await;
     let (command, typed) = repo.restore(&target.account_url(), jobs);
     let usage = measure(command);
     compare(source, &target, "tidelog restore").await;
@@ -117,7 +123,7 @@ pub(crate) async fn restored(
 
 /// `mysqlbinlog FILES | mysql` on a server that holds what the source held before.
 async fn replayed(flavor: Flavor, backlog: &Backlog) -> Usage {
-    let target = start(servers::spec(flavor)).await;
+    let target = start(servers::spec_of_target(flavor)).await;
     tokio::task::block_in_place(|| backlog.workload.create(&target));
     let mut reader = Command::new(target.mysqlbinlog());
     reader.arg("--no-defaults");
@@ -144,7 +150,7 @@ async fn loaded(flavor: Flavor, repo: &Repo, source: &TestServer) -> Usage {
         file.display()
     );
     exec(&mut source.conn().await, out).await;
-    let target = start(servers::spec(flavor)).await;
+    let target = start(servers::spec_of_target(flavor)).await;
     let workload = Workload::Messages { rows: 0 };
     tokio::task::block_in_place(|| workload.create(&target));
     let load = format!(

@@ -1,16 +1,18 @@
 //! What capture costs its source: the highest rate that clients reach without and with it, the times
 //! of their statements, and whether capture keeps up. All share the cores of this machine.
 
-use crate::process::{Watched, shown};
+use crate::process::{Usage, Watched, shown};
 use crate::repo::Repo;
 use crate::report::{Aim, Row};
 use crate::servers;
 use crate::settings::Settings;
-use crate::support::sql::exec;
+use crate::support::sql::{exec, query_one};
 use crate::support::{TestServer, start};
 use crate::workloads::{Numbers, Workload, message};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use tidelog::runtime::{Deadline, Stopwatch};
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD};
 
 const CLIENTS: u64 = 8;
+/// Turns of each reader.
+const ROUNDS: usize = 5;
 /// Statements that each client has ready, so that it only sends.
 const STATEMENTS: usize = 64;
 /// Segments are sealed so often: what lag is left is capture's own.
@@ -31,21 +35,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Bulk inserts for minutes, then small transactions.
 pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
-    let (seconds, minutes) = (Duration::from_secs, |n: u64| Duration::from_secs(60 * n));
-    let bulk = Box::pin(of(
-        flavor,
-        100,
-        settings.time(minutes(1), seconds(4)),
-        settings.time(minutes(5), seconds(8)),
-    ));
-    let mut rows = bulk.await;
+    let seconds = Duration::from_secs;
+    let turn = settings.time(seconds(8), seconds(2));
+    let watched = settings.time(seconds(300), seconds(6));
+    let mut rows = Box::pin(of(flavor, 100, turn, watched)).await;
     if !settings.is_quick {
-        rows.extend(Box::pin(of(flavor, 1, minutes(1), minutes(1))).await);
+        let watched = settings.time(seconds(30), seconds(1));
+        rows.extend(Box::pin(of(flavor, 1, turn, watched)).await);
     }
     rows
 }
 
 /// What clients did in a time.
+#[derive(Default)]
 struct Written {
     took: Duration,
     rows: u64,
@@ -57,64 +59,185 @@ impl Written {
         self.rows as f64 / self.took.as_secs_f64()
     }
 
+    fn add(&mut self, turn: Written) {
+        self.took += turn.took;
+        self.rows += turn.rows;
+        self.statements_us.extend(turn.statements_us);
+        self.statements_us.sort_unstable();
+    }
+
     fn p99(&self) -> f64 {
         self.statements_us[(self.statements_us.len() - 1) * 99 / 100] as f64 / 1000.0
     }
 }
 
-async fn of(flavor: Flavor, batch: u64, alone: Duration, captured: Duration) -> Vec<Row> {
+/// Who reads along while clients insert.
+#[derive(Clone, Copy)]
+enum Reader {
+    Nobody,
+    Mysqlbinlog,
+    Tidelog,
+}
+
+impl Reader {
+    const ALL: [Reader; 3] = [Reader::Nobody, Reader::Mysqlbinlog, Reader::Tidelog];
+
+    fn work(self) -> &'static str {
+        match self {
+            Reader::Nobody => "inserts, nobody reads",
+            Reader::Mysqlbinlog => "inserts while mysqlbinlog copies",
+            Reader::Tidelog => "inserts while tidelog captures",
+        }
+    }
+}
+
+/// All turns of one reader.
+#[derive(Default)]
+struct Turns {
+    written: Written,
+    usage: Usage,
+    typed: String,
+}
+
+impl Turns {
+    fn add(&mut self, written: Written, usage: Usage, typed: String) {
+        self.written.add(written);
+        self.usage = Usage {
+            took: self.usage.took + usage.took,
+            peak_mib: self.usage.peak_mib.max(usage.peak_mib),
+            cpu_seconds: self.usage.cpu_seconds + usage.cpu_seconds,
+            trace_mib: Vec::new(),
+        };
+        self.typed = typed;
+    }
+}
+
+/// Readers take turns, each with an empty table and in another order each round: what else the
+/// machine does, and a growing index, would else weigh on one of them.
+async fn of(flavor: Flavor, batch: u64, turn: Duration, watched: Duration) -> Vec<Row> {
     let source = start(servers::spec(flavor)).await;
     let workload = Workload::Messages { rows: 0 };
     tokio::task::block_in_place(|| workload.create(&source));
-    let without = write(&source, batch, alone, async || ()).await;
-    // The same table size again for both: a growing index slows inserts.
-    exec(&mut source.conn().await, "TRUNCATE TABLE bench.messages").await;
     let (repo, url) = (Repo::on_disk("none"), source.account_url());
-    crate::repo::capture_once(&repo, &url);
-    let command = repo.capturing(&["capture"], &url, &SEAL);
-    let typed = shown(&command);
-    let capture = Watched::start(command);
-    let mut lags = Vec::new();
-    let mut look = async || lags.push(lag(&source, &repo).await);
-    // As long as without it, from an empty table on: inserts get slower as the index grows.
-    let with = write(&source, batch, alone, &mut look).await;
-    let rest = captured.saturating_sub(alone);
-    if !rest.is_zero() {
-        write(&source, batch, rest, &mut look).await;
+    let mut turns: [Turns; 3] = Default::default();
+    for round in 0..ROUNDS {
+        for place in 0..Reader::ALL.len() {
+            let index = (round + place) % Reader::ALL.len();
+            for statement in ["TRUNCATE TABLE bench.messages", "FLUSH BINARY LOGS"] {
+                exec(&mut source.conn().await, statement).await;
+            }
+            let (written, usage, typed) = match Reader::ALL[index] {
+                Reader::Nobody => {
+                    let written = write(&source, batch, turn, async || ()).await;
+                    (written, Usage::default(), String::new())
+                }
+                Reader::Mysqlbinlog => {
+                    let copied = tempfile::tempdir().expect("a temporary folder");
+                    let command = following(&source, copied.path()).await;
+                    let (typed, mut reader) = (shown(&command), Watched::start(command));
+                    dump_has_begun(&source).await;
+                    let written = write(&source, batch, turn, async || reader.must_run()).await;
+                    (written, reader.so_far(), typed)
+                }
+                Reader::Tidelog => {
+                    crate::repo::capture_once(&repo, &url);
+                    let command = repo.capturing(&["capture"], &url, &SEAL);
+                    let (typed, reader) = (shown(&command), Watched::start(command));
+                    dump_has_begun(&source).await;
+                    let written = write(&source, batch, turn, async || ()).await;
+                    (written, reader.terminate(), typed)
+                }
+            };
+            turns[index].add(written, usage, typed);
+        }
     }
+    let name = format!("{CLIENTS} clients, {batch} rows a transaction");
+    let alone = turns[0].written.rate();
+    let row = |(reader, turns): (Reader, &Turns)| {
+        let (written, work) = (&turns.written, reader.work());
+        let row = Row::new(&name, work)
+            .done(written.rows as f64, "rows", written.took)
+            .note(format!("statement p99 {:.2} ms", written.p99()));
+        let aim = match reader {
+            Reader::Nobody => return row,
+            Reader::Mysqlbinlog => None,
+            Reader::Tidelog => Some(Aim::AtLeast(0.9)),
+        };
+        row.typed(&turns.typed).used(&turns.usage).against(
+            Reader::Nobody.work(),
+            written.rate() / alone,
+            aim,
+        )
+    };
+    let mut rows: Vec<Row> = Reader::ALL.into_iter().zip(&turns).map(row).collect();
+    rows.push(keeping_up((&source, &repo, &url), (&name, batch), watched).await);
+    rows
+}
+
+/// How far capture is behind while clients insert as fast as they can.
+async fn keeping_up(
+    (source, repo, url): (&TestServer, &Repo, &str),
+    (name, batch): (&str, u64),
+    time: Duration,
+) -> Row {
+    crate::repo::capture_once(repo, url);
+    let capture = Watched::start(repo.capturing(&["capture"], url, &SEAL));
+    let mut lags = Vec::new();
+    write(source, batch, time, async || {
+        lags.push(lag(source, repo).await);
+    })
+    .await;
     let (watch, deadline) = (Stopwatch::start(), Deadline::after(PATIENCE));
-    while lag(&source, &repo).await > NOTHING_MIB {
+    while lag(source, repo).await > NOTHING_MIB {
         assert!(!deadline.has_passed(), "capture does not catch up");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let caught_up = watch.elapsed().as_secs_f64();
     let usage = capture.terminate();
-    let name = format!("{CLIENTS} clients, {batch} rows a transaction");
-    let peers = "inserts, nobody captures";
-    let lag_row = Row::new(&name, "capture behind its source")
-        .value(mean(&lags), "MiB")
-        .note(format!(
-            "{}; caught up {caught_up:.1} s after the last commit",
-            series(&lags)
-        ));
     let (first, last) = halves(&lags);
-    vec![
-        Row::new(&name, peers)
-            .done(without.rows as f64, "rows", without.took)
-            .note(format!("statement p99 {:.2} ms", without.p99())),
-        Row::new(&name, "inserts while tidelog captures")
-            .typed(&typed)
-            .done(with.rows as f64, "rows", with.took)
-            .used(&usage)
-            .against(peers, with.rate() / without.rate(), Some(Aim::AtLeast(0.9)))
-            .note(format!("statement p99 {:.2} ms", with.p99())),
-        // A second half further behind than the first, by more than noise, is a lag that grows.
-        lag_row.against(
+    let series = series(&lags);
+    // A second half further behind than the first, by more than noise, is a lag that grows.
+    Row::new(name, "capture behind its source")
+        .value(mean(&lags), "MiB")
+        .used(&usage)
+        .note(format!(
+            "{series}; caught up {caught_up:.1} s after the last commit"
+        ))
+        .against(
             "the first half of the time",
             last / first.max(1.0),
             Some(Aim::AtMost(1.5)),
-        ),
-    ]
+        )
+}
+
+/// `mysqlbinlog` that copies into a folder what the source logs from now on: the least that anyone
+/// can do who reads along.
+async fn following(source: &TestServer, folder: &Path) -> Command {
+    let (file, _) = servers::position(source).await;
+    let mut command = Command::new(source.mysqlbinlog());
+    command
+        .arg("--no-defaults")
+        .args(["--raw", "--read-from-remote-server", "--stop-never"])
+        .args(["--host=127.0.0.1", "--protocol=tcp"])
+        .arg(format!("--port={}", source.port()))
+        .arg(format!("--user={ACCOUNT}"))
+        .env("MYSQL_PWD", PASSWORD)
+        .arg(format!("--result-file={}/", folder.display()))
+        .arg(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Waits until somebody reads along.
+async fn dump_has_begun(source: &TestServer) {
+    let dumps =
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'";
+    let (mut conn, deadline) = (source.conn().await, Deadline::after(PATIENCE));
+    while query_one::<mysql_async::Row>(&mut conn, dumps).await.get(0) == Some(0_u64) {
+        assert!(!deadline.has_passed(), "nobody reads the binlog");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Clients that insert as fast as they can; `look` is called once a second.

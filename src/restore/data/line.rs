@@ -73,14 +73,13 @@ impl<'a> Line<'a> {
     pub(super) async fn end(&mut self, sent: &Sent) -> Result<u64> {
         let counter = self.work.counter.as_ref();
         let next_id = counter.map(|counter| counter.next.max(sent.largest_id.saturating_add(1)));
-        // A table that is new on the target was given the counter of the base already.
-        let is_counted = sent.largest_id > 0 || !self.work.epoch.is_first;
+        let is_there = next_id.is_some_and(|next| self.work.counts_to(next, sent));
         let progress = TableProgress {
             finished: Some(sent.sums),
             ..self.work.progress.clone()
         };
         let end = End {
-            next_id: next_id.filter(|_| is_counted),
+            next_id: next_id.filter(|_| !is_there),
             progress: self.how.is_last.then_some(progress),
         };
         if self.has_begun {

@@ -177,12 +177,17 @@ impl<'a> BatchMapper<'a> {
         let Some((column, largest)) = self.counter else {
             return Ok(());
         };
-        let id = match view.value(column, row, &mut Scratch::default())? {
-            Value::Int(id) => u64::try_from(id).unwrap_or(0),
-            Value::Decimal(id) => u64::try_from(id).unwrap_or(0),
-            _ => 0,
-        };
+        let id = id_of(view.value(column, row, &mut Scratch::default())?);
         largest.fetch_max(id, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// How far a value of an AUTO_INCREMENT column takes the counter; 0 for one that does not.
+pub(in crate::restore) fn id_of(value: Value<'_>) -> u64 {
+    match value {
+        Value::Int(id) => u64::try_from(id).unwrap_or(0),
+        Value::Decimal(id) => u64::try_from(id).unwrap_or(0),
+        _ => 0,
     }
 }

@@ -143,6 +143,38 @@ async fn silence_counts_over_waits_that_are_given_up() {
     assert_eq!(packet, b"a".as_slice());
 }
 
+/// Packets that a task sends one by one, a millisecond apart; gives how many are there at each
+/// wake-up.
+async fn wake_ups(is_gathered: bool) -> Vec<usize> {
+    let (mut wire, mut peer) = pair(Duration::from_secs(1));
+    if is_gathered {
+        wire.gather();
+    }
+    let sender = tokio::spawn(async move {
+        for sequence in 0..12 {
+            let packet = frames(b"event", sequence);
+            peer.write_all(&packet).await.expect("room in the pipe");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let mut counts = Vec::new();
+    while counts.iter().sum::<usize>() < 12 {
+        wire.next().await.expect("a packet");
+        let more = std::iter::from_fn(|| wire.try_next().expect("whole packets"));
+        counts.push(1 + more.count());
+    }
+    sender.await.expect("the sender");
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_packets_are_gathered_and_the_first_is_not_held_back() {
+    assert_eq!(wake_ups(false).await, [1; 12]);
+    let gathered = wake_ups(true).await;
+    assert_eq!(gathered[0], 1, "it came after a silence");
+    assert!(gathered.len() <= 4, "{gathered:?}");
+}
+
 #[tokio::test]
 async fn long_packets_are_sent_in_frames() {
     let (ours, mut theirs) = tokio::io::duplex(40 << 20);
