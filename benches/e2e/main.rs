@@ -3,8 +3,8 @@
 //! `make bench` runs all lines, `make bench QUICK=1` a short form of them, `make bench
 //! LINES=latency,capture` some, `RESUME=1` those that an interrupted run did not come to, `FLAVORS=mysql`
 //! one flavor. A claim is a ratio to a peer measured a moment before on the same machine; the absolute
-//! figures drift. Rows are printed as a table and kept in `target/bench.json`; the chart of the full form
-//! is docs/benchmarks.svg.
+//! figures drift. Rows are printed as a table and kept in `target/bench.json`; table and chart of the full form
+//! are docs/benchmarks-table.md and docs/benchmarks.svg.
 
 mod backlog;
 mod decode;
@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     }
     results.sort(&lines::NAMES);
     results.print();
-    results.draw();
+    results.publish();
     println!("{} aims missed", results.missed());
     if failed.is_empty() {
         return ExitCode::SUCCESS;

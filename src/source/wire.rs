@@ -25,8 +25,10 @@ const BLOCK_BYTES: usize = 512 << 10;
 const ROOM_BYTES_MIN: usize = 64 << 10;
 /// How long a stream that is gathered rests once everything that was there is taken.
 const REST: Duration = Duration::from_millis(5);
-/// With so much since the last rest, a wake-up has work enough.
-const WORTH_WAKING_BYTES: usize = 64 << 10;
+/// What comes faster than this is a backlog, and would fill the socket while it rests.
+const BACKLOG_BYTES_PER_MS: u32 = 16 << 10;
+/// Over so long a time it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// Bound of a packet outside the dump stream (results of our own small statements).
 pub(super) const SETUP_PACKET_BYTES_MAX: usize = 64 << 20;
 
@@ -120,9 +122,43 @@ pub(super) struct Wire {
     silence_max: Duration,
     /// Since when bytes are waited for; a wait that is given up and begun again goes on.
     waiting: Option<Stopwatch>,
-    /// Of a stream that is gathered: bytes since the last rest.
-    gathered: Option<usize>,
+    /// Of a stream that is gathered.
+    pace: Option<Pace>,
     out: Vec<u8>,
+}
+
+/// How fast bytes come.
+#[derive(Debug)]
+struct Pace {
+    since: Stopwatch,
+    bytes: usize,
+    is_slow: bool,
+    /// Whether anything came since the last rest.
+    has_come: bool,
+}
+
+impl Pace {
+    fn start() -> Pace {
+        Pace {
+            since: Stopwatch::start(),
+            bytes: 0,
+            is_slow: false,
+            has_come: false,
+        }
+    }
+
+    /// Looks whether they come slowly, when it is time to.
+    fn look(&mut self) {
+        let elapsed = self.since.elapsed();
+        if elapsed >= LOOK {
+            self.is_slow = is_slow(self.bytes, elapsed);
+            (self.since, self.bytes) = (Stopwatch::start(), 0);
+        }
+    }
+}
+
+fn is_slow(bytes: usize, time: Duration) -> bool {
+    (bytes as u128) < u128::from(BACKLOG_BYTES_PER_MS) * time.as_millis()
 }
 
 impl fmt::Debug for Wire {
@@ -141,7 +177,7 @@ impl Wire {
             framer: Framer::new(SETUP_PACKET_BYTES_MAX),
             silence_max,
             waiting: None,
-            gathered: None,
+            pace: None,
             out: Vec::new(),
         }
     }
@@ -174,7 +210,7 @@ impl Wire {
     /// From now on small packets are gathered. A source writes each commit on its own, and waking up
     /// for each takes CPU that both may share. What comes after a silence is taken at once.
     pub(super) fn gather(&mut self) {
-        self.gathered = Some(0);
+        self.pace = Some(Pace::start());
     }
 
     /// Sets the sequence number that the next frame must carry.
@@ -199,7 +235,7 @@ impl Wire {
             let waiting = self.waiting.get_or_insert_with(Stopwatch::start);
             let left = self.silence_max.saturating_sub(waiting.elapsed());
             let buffer = &mut self.framer.buffer;
-            let read = read_some(&mut self.stream, buffer, self.gathered.as_mut());
+            let read = read_some(&mut self.stream, buffer, self.pace.as_mut());
             let Ok(read) = tokio::time::timeout(left, read).await else {
                 return Err(Error::unavailable("wait for packet: the server is silent")
                     .field("silence_ms", self.silence_max.as_millis())
@@ -323,22 +359,24 @@ impl Wire {
 async fn read_some(
     stream: &mut Box<dyn Stream>,
     buffer: &mut BytesMut,
-    gathered: Option<&mut usize>,
+    pace: Option<&mut Pace>,
 ) -> std::io::Result<usize> {
-    let Some(gathered) = gathered else {
+    let Some(pace) = pace else {
         return stream.read_buf(buffer).await;
     };
+    pace.look();
     let read = match stream.read_buf(buffer).now_or_never() {
         Some(read) => read?,
         None => {
-            if (1..WORTH_WAKING_BYTES).contains(gathered) {
+            if pace.is_slow && pace.has_come {
                 tokio::time::sleep(REST).await;
             }
-            *gathered = 0;
+            pace.has_come = false;
             stream.read_buf(buffer).await?
         }
     };
-    *gathered += read;
+    pace.bytes += read;
+    pace.has_come = true;
     Ok(read)
 }
 

@@ -85,17 +85,40 @@ impl Results {
         println!("{}, {} cores", self.kept.form, self.kept.cores);
     }
 
-    /// The chart in docs/ is of the full form alone.
-    pub(crate) fn draw(&self) {
+    /// The table and the chart as files: those in docs/ are of the full form alone.
+    pub(crate) fn publish(&self) {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let path = match self.kept.form.as_str() {
-            "full" => root.join("docs/benchmarks.svg"),
-            _ => root.join("target/benchmarks.svg"),
+        let folder = match self.kept.form.as_str() {
+            "full" => root.join("docs"),
+            _ => root.join("target"),
         };
-        let head = format!("{} · {} cores", self.measured, self.kept.cores);
-        let svg = chart::render(&self.kept.rows, &head);
-        std::fs::write(&path, svg).expect("write the chart");
-        println!("JSON: {}, chart: {}", self.path.display(), path.display());
+        let head = format!("{} · {} cores", self.measured(), self.kept.cores);
+        let files = [
+            ("benchmarks.svg", chart::render(&self.kept.rows, &head)),
+            (
+                "benchmarks-table.md",
+                table::document(&self.kept.rows, &head),
+            ),
+        ];
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).expect("write a report");
+        }
+        println!(
+            "JSON: {}, table and chart: {}",
+            self.path.display(),
+            folder.display()
+        );
+    }
+
+    /// The commits and times of all runs that have a row here.
+    fn measured(&self) -> String {
+        let mut all: Vec<&str> = Vec::new();
+        for row in &self.kept.rows {
+            if !all.contains(&row.measured.as_str()) {
+                all.push(&row.measured);
+            }
+        }
+        all.join("; ")
     }
 
     pub(crate) fn missed(&self) -> usize {

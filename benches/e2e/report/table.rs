@@ -11,6 +11,16 @@ const RIGHT: [bool; 11] = [
     false, false, false, true, true, true, false, false, true, true, false,
 ];
 
+/// The table as a document.
+pub(crate) fn document(rows: &[Row], head: &str) -> String {
+    format!(
+        "# The last full run of `make bench`\n\n\
+         Written by the run itself ({head}); what the lines are, and why an aim is missed, is in\n\
+         [BENCHMARKS.md](BENCHMARKS.md).\n{}",
+        render(rows).trim_end_matches('\n').to_owned() + "\n"
+    )
+}
+
 /// All rows, in columns of one width.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut cells: Vec<[String; 11]> = vec![HEAD.map(str::to_owned)];

@@ -149,6 +149,8 @@ async fn wake_ups(is_gathered: bool) -> Vec<usize> {
     let (mut wire, mut peer) = pair(Duration::from_secs(1));
     if is_gathered {
         wire.gather();
+        // Time stands still for who looks at the pace.
+        wire.pace.as_mut().expect("a pace").is_slow = true;
     }
     let sender = tokio::spawn(async move {
         for sequence in 0..12 {
@@ -173,6 +175,14 @@ async fn small_packets_are_gathered_and_the_first_is_not_held_back() {
     let gathered = wake_ups(true).await;
     assert_eq!(gathered[0], 1, "it came after a silence");
     assert!(gathered.len() <= 4, "{gathered:?}");
+}
+
+#[test]
+fn a_backlog_is_not_slow() {
+    let time = Duration::from_millis(20);
+    assert!(is_slow(0, time) && is_slow(300 << 10, time));
+    assert!(!is_slow(320 << 10, time) && !is_slow(100 << 20, time));
+    assert!(!Pace::start().is_slow, "it begins with what is behind");
 }
 
 #[tokio::test]
