@@ -190,10 +190,12 @@ fn tidied(argument: &str) -> String {
     if argument.starts_with("file://") || argument.starts_with("s3://") {
         return "REPO".to_owned();
     }
-    if argument.starts_with('/') {
-        return "PATH".to_owned();
+    match argument.split_once('=') {
+        _ if argument.starts_with('/') => "PATH".to_owned(),
+        Some((name, value)) if value.starts_with('/') => format!("{name}=PATH"),
+        Some((name @ "--port", _)) => format!("{name}=PORT"),
+        _ => argument.to_owned(),
     }
-    argument.to_owned()
 }
 
 fn look_at_memory(pid: u32, watch: Stopwatch, stop: &AtomicBool) -> (f64, Vec<u64>) {

@@ -78,6 +78,11 @@ impl Settings {
         (rows * self.percent / 100).max(1)
     }
 
+    /// How often what is compared takes turns: one look at something short says little.
+    pub(crate) fn turns(&self, full: usize) -> usize {
+        if self.is_quick { 1 } else { full }
+    }
+
     /// How long something is watched.
     pub(crate) fn time(&self, full: Duration, quick: Duration) -> Duration {
         let time = if self.is_quick { quick } else { full };

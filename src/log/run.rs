@@ -232,8 +232,8 @@ impl Opening<'_> {
         let address = self.endpoint.address();
         let report = check_source(&mut client, &address, needs, || self.clock.now_us()).await?;
         report.require_no_blocker()?;
-        if ends_with_another(self.repository, &client.identity().await?).await?
-            && (self.has_spooled()? || has_unsealed_tail(self.repository).await?)
+        if (self.has_spooled()? || has_unsealed_tail(self.repository).await?)
+            && ends_with_another(self.repository, &client.identity().await?).await?
         {
             // What the former server sent is sealed as its own.
             let spool = self.spool.as_ref();

@@ -194,42 +194,43 @@ async fn read(client: &mut SqlClient, condition: &str) -> Result<Vec<CatalogueTa
     for row in rows(client, &listed).await? {
         found.insert(TableName::new(row.text(0), row.text(1)), row);
     }
+    let definitions = show_create_all(client, found.keys()).await?;
     let mut tables = Vec::with_capacity(found.len());
-    for (name, row) in found {
+    for ((name, row), definition) in found.into_iter().zip(definitions) {
+        // Else it was dropped meanwhile.
+        let Some(definition) = definition else {
+            continue;
+        };
         let columns = rows_of.remove(&name).unwrap_or_default();
         let keys = keys_of.remove(&name).unwrap_or_default();
-        let table = reading.table(client, &name, &row, columns, keys).await;
-        if let Some(table) = table.map_err(|e| e.field("table", &name))? {
-            tables.push(table);
-        }
+        let named = (&name, definition.as_str());
+        let table = reading.table(client, named, &row, columns, keys).await;
+        tables.push(table.map_err(|e| e.field("table", &name))?);
     }
     Ok(tables)
 }
 
 impl Reading {
-    /// One table; `None` when it was dropped while the catalogue was read.
+    /// One table, from its name and definition.
     async fn table(
         &self,
         client: &mut SqlClient,
-        name: &TableName,
+        (name, definition): (&TableName, &str),
         row: &TextRow,
         column_rows: Vec<columns::ColumnRow>,
         mut keys: Vec<keys::Index>,
-    ) -> Result<Option<CatalogueTable>> {
+    ) -> Result<CatalogueTable> {
         let kind = match row.text(2).as_str() {
             "SYSTEM VERSIONED" => TableKind::SystemVersioned,
             "SEQUENCE" => TableKind::Sequence,
             _ => TableKind::Base,
-        };
-        let Some(statement) = show_create(client, name).await? else {
-            return Ok(None);
         };
         if column_rows.is_empty() {
             return Err(Error::config("read columns of table: none are shown").hint(
                 "GRANT SELECT ON *.* to the account, or look why the table cannot be opened",
             ));
         }
-        keys::sort(&mut keys, &statement);
+        keys::sort(&mut keys, definition);
         let mut columns = Vec::with_capacity(column_rows.len() + 2);
         for row in &column_rows {
             let column = row.column(self.flavor, &self.collations);
@@ -246,8 +247,8 @@ impl Reading {
             column.stored = column.default_storage(self.flavor);
         }
         let engine = row.text(3);
-        let printed = without_auto_increment(&statement);
-        Ok(Some(CatalogueTable {
+        let printed = without_auto_increment(definition);
+        Ok(CatalogueTable {
             transactional: kind != TableKind::Sequence && is_transactional(&engine),
             has_primary: keys.iter().any(keys::Index::is_primary),
             engine,
@@ -263,7 +264,7 @@ impl Reading {
                 definition: Some(definition::with_labels(&printed, &exact)),
             },
             printed,
-        }))
+        })
     }
 }
 
@@ -277,16 +278,28 @@ pub(crate) async fn show_create(
     client: &mut SqlClient,
     name: &TableName,
 ) -> Result<Option<String>> {
+    let shown = show_create_all(client, std::iter::once(name)).await?;
+    Ok(shown.into_iter().next().flatten())
+}
+
+/// [`show_create`] of each of these tables.
+async fn show_create_all(
+    client: &mut SqlClient,
+    names: impl ExactSizeIterator<Item = &TableName>,
+) -> Result<Vec<Option<String>>> {
+    let mut all = Vec::with_capacity(names.len());
     // The stored bytes: a default of a binary column is no UTF-8.
     client.exec("SET character_set_results=NULL").await?;
-    let shown = rows(client, &format!("SHOW CREATE TABLE {}", name.quoted())).await;
+    for name in names {
+        let shown = rows(client, &format!("SHOW CREATE TABLE {}", name.quoted())).await;
+        all.push(match shown {
+            Err(e) if is_absent(&e) => None,
+            Err(e) => return Err(e.field("table", name)),
+            Ok(shown) => shown.first().map(|row| readable_definition(&row.bytes(1))),
+        });
+    }
     client.exec("SET character_set_results=utf8mb4").await?;
-    let shown = match shown {
-        Err(e) if is_absent(&e) => return Ok(None),
-        shown => shown?,
-    };
-    let row = shown.into_iter().next();
-    Ok(row.map(|row| readable_definition(&row.bytes(1))))
+    Ok(all)
 }
 
 /// Whether the error says that there is no such table.

@@ -32,6 +32,7 @@ mod tls;
 mod wire;
 mod zone;
 
+pub(crate) use catalogue::user_databases;
 pub use catalogue::{
     CatalogueTable, SYSTEM_DATABASES, TableKind, read_catalogue, read_catalogue_table,
 };

@@ -228,12 +228,17 @@ impl SnapshotWorker {
             )
             .field("version", version.version));
         }
-        // Released by the rollback: else DDL would wait for the end of the whole snapshot.
-        self.client.exec("SAVEPOINT tidelog").await?;
-        let read = self.read_locked((table, range), rows).await;
-        let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
-        let (rows, bytes) = read?;
-        released?;
+        let (rows, bytes) = match self.is_idle {
+            // Nobody changes its definitions either.
+            true => self.read_rows_of((table, range), rows).await?,
+            false => {
+                // Released by the rollback: else DDL would wait for the end of the whole snapshot.
+                self.client.exec("SAVEPOINT tidelog").await?;
+                let read = self.read_locked((table, range), rows).await;
+                let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
+                read.and_then(|read| released.map(|()| read))?
+            }
+        };
         let exact_from = match table.transactional || self.is_idle {
             true => self.point.clone(),
             false => open::current_point(&mut self.client).await?,
@@ -251,11 +256,6 @@ impl SnapshotWorker {
         (table, range): (&CatalogueTable, &KeyRange),
         rows: &mpsc::Sender<RowBatch>,
     ) -> Result<(u64, u64)> {
-        let changed = || {
-            Error::incompatible("read table: it was changed after the snapshot was opened")
-                .field("changed", "definition")
-                .hint("open the snapshot again")
-        };
         let name = table.shape.name.quoted();
         let locked = self
             .client
@@ -267,6 +267,14 @@ impl SnapshotWorker {
         if shown.as_deref().map(without_auto_increment).as_deref() != Some(&table.printed) {
             return Err(changed());
         }
+        self.read_rows_of((table, range), rows).await
+    }
+
+    async fn read_rows_of(
+        &mut self,
+        (table, range): (&CatalogueTable, &KeyRange),
+        rows: &mpsc::Sender<RowBatch>,
+    ) -> Result<(u64, u64)> {
         let mut encoder = RowEncoder::new(self.flavor, &table.shape.columns)?;
         let ranges = self.ranges((table, range), &mut encoder).await?;
         let mut out = Batcher::new(self.batch_bytes, rows);
@@ -325,6 +333,12 @@ impl SnapshotWorker {
     pub async fn close(self) {
         self.client.close().await;
     }
+}
+
+fn changed() -> Error {
+    Error::incompatible("read table: it was changed after the snapshot was opened")
+        .field("changed", "definition")
+        .hint("open the snapshot again")
 }
 
 /// What became of a read.

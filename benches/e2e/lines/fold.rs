@@ -2,7 +2,7 @@
 //! same files into a Parquet file. Both results are compared cell by cell.
 
 use crate::fold::{self, Input};
-use crate::process::measure;
+use crate::process::{Usage, measure};
 use crate::repo::{Repo, capture_once};
 use crate::report::{Aim, Row};
 use crate::servers;
@@ -27,12 +27,12 @@ pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     };
     let mut rows = Vec::new();
     for (workload, table) in [(messages, "messages"), (hot, "hot")] {
-        rows.extend(Box::pin(of(flavor, workload, table)).await);
+        rows.extend(Box::pin(of(flavor, workload, table, settings.turns(3))).await);
     }
     rows
 }
 
-async fn of(flavor: Flavor, workload: Workload, table: &str) -> Vec<Row> {
+async fn of(flavor: Flavor, workload: Workload, table: &str, turns: usize) -> Vec<Row> {
     let source = start(servers::spec(flavor)).await;
     let (repo, url) = (Repo::on_disk("none"), source.account_url());
     capture_once(&repo, &url);
@@ -54,14 +54,18 @@ async fn of(flavor: Flavor, workload: Workload, table: &str) -> Vec<Row> {
     let images = input.images() as f64;
     let (ours, theirs) = (repo.scratch("ours"), repo.scratch("theirs.parquet"));
     let select = last_rows(&input, "id");
-    let mut duck = Command::new(tool("python"));
     let copy = format!(
         "COPY ({select}) TO '{}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)",
         theirs.display()
     );
-    duck.args(["-c", DUCKDB, &copy]).stdin(Stdio::null());
-    let peer = measure(duck);
-    let usage = measure(fold::command(&repo.path(), table, &ours));
+    let (mut peers, mut usages) = (Vec::new(), Vec::new());
+    for _ in 0..turns {
+        let mut duck = Command::new(tool("python"));
+        duck.args(["-c", DUCKDB, &copy]).stdin(Stdio::null());
+        peers.push(measure(duck));
+        usages.push(measure(fold::command(&repo.path(), table, &ours)));
+    }
+    let (peer, usage) = (shortest(peers), shortest(usages));
     let left = same(&ours, &theirs);
     let baseline = "DuckDB, last row per key to Parquet";
     vec![
@@ -82,6 +86,11 @@ async fn of(flavor: Flavor, workload: Workload, table: &str) -> Vec<Row> {
                 input.paths().len()
             )),
     ]
+}
+
+fn shortest(usages: Vec<Usage>) -> Usage {
+    let shortest = usages.into_iter().min_by_key(|usage| usage.took);
+    shortest.expect("several turns")
 }
 
 /// The rows that are left: of each key the image that came last, unless it was deleted. Images

@@ -71,9 +71,9 @@ async fn of_rows(flavor: Flavor, settings: &Settings) -> Vec<Row> {
 }
 
 async fn of_tables(flavor: Flavor, settings: &Settings) -> Vec<Row> {
-    let rows = settings.rows(200_000, 5_000);
+    let rows = settings.rows(200_000, 2_000);
     let numbers: &[u64] = if settings.is_quick {
-        &[50, 200]
+        &[20, 80]
     } else {
         &[100, 1_000, 10_000]
     };

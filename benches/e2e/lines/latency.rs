@@ -104,7 +104,7 @@ impl Measured {
 pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     let scene = Scene::new(flavor).await;
     let clients: &[u64] = if settings.is_quick { &[8] } else { &[1, 8, 64] };
-    let time = settings.time(Duration::from_secs(5), Duration::from_secs(1));
+    let time = settings.time(Duration::from_secs(5), Duration::from_millis(300));
     let mut rows = Vec::new();
     // By number of clients: p50 and p99 of nobody, p50 of the synced replica.
     let mut plain = vec![(0.0, 0.0); clients.len()];

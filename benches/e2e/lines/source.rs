@@ -22,8 +22,6 @@ use tidelog::runtime::{Deadline, Stopwatch};
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD};
 
 const CLIENTS: u64 = 8;
-/// Turns of each reader.
-const ROUNDS: usize = 5;
 /// Statements that each client has ready, so that it only sends.
 const STATEMENTS: usize = 64;
 /// Segments are sealed so often: what lag is left is capture's own.
@@ -36,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Bulk inserts for minutes, then small transactions.
 pub(crate) async fn run(flavor: Flavor, settings: &Settings) -> Vec<Row> {
     let seconds = Duration::from_secs;
-    let turn = settings.time(seconds(8), seconds(2));
+    let turn = (settings.turns(5), settings.time(seconds(8), seconds(2)));
     let watched = settings.time(seconds(300), seconds(6));
     let mut rows = Box::pin(of(flavor, 100, turn, watched)).await;
     if !settings.is_quick {
@@ -114,13 +112,18 @@ impl Turns {
 
 /// Readers take turns, each with an empty table and in another order each round: what else the
 /// machine does, and a growing index, would else weigh on one of them.
-async fn of(flavor: Flavor, batch: u64, turn: Duration, watched: Duration) -> Vec<Row> {
+async fn of(
+    flavor: Flavor,
+    batch: u64,
+    (rounds, turn): (usize, Duration),
+    watched: Duration,
+) -> Vec<Row> {
     let source = start(servers::spec(flavor)).await;
     let workload = Workload::Messages { rows: 0 };
     tokio::task::block_in_place(|| workload.create(&source));
     let (repo, url) = (Repo::on_disk("none"), source.account_url());
     let mut turns: [Turns; 3] = Default::default();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         for place in 0..Reader::ALL.len() {
             let index = (round + place) % Reader::ALL.len();
             for statement in ["TRUNCATE TABLE bench.messages", "FLUSH BINARY LOGS"] {

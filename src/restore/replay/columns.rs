@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::restore::server::Target;
 use crate::schema::{Generated, TableName, TableVersion};
-use crate::source::SqlClient;
+use crate::source::{SqlClient, user_databases};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,14 +25,20 @@ impl SpecialColumns {
     /// What the target has besides ordinary columns.
     pub(super) async fn read(target: &Target) -> Result<SpecialColumns> {
         let mut client = target.connect().await?;
-        let sql = "SELECT table_schema, table_name, column_name, extra FROM \
-                   information_schema.columns WHERE extra LIKE '%auto_increment%' \
-                   OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
-                   AND generation_expression NOT IN ('ROW START', 'ROW END')";
-        let rows = client.query_rows(sql).await?;
-        let sql = "SELECT table_schema, table_name FROM information_schema.tables \
-                   WHERE engine = 'InnoDB'";
-        let innodb = client.query_rows(sql).await?;
+        // Else a server opens all of its own tables, too.
+        let ours = user_databases("table_schema");
+        let sql = format!(
+            "SELECT table_schema, table_name, column_name, extra FROM information_schema.columns \
+             WHERE {ours} AND (extra LIKE '%auto_increment%' \
+             OR (extra LIKE '%VIRTUAL GENERATED%' OR extra LIKE '%STORED GENERATED%') \
+             AND generation_expression NOT IN ('ROW START', 'ROW END'))"
+        );
+        let rows = client.query_rows(&sql).await?;
+        let sql = format!(
+            "SELECT table_schema, table_name FROM information_schema.tables \
+             WHERE {ours} AND engine = 'InnoDB'"
+        );
+        let innodb = client.query_rows(&sql).await?;
         client.close().await;
         let text = SqlClient::text;
         let mut found = SpecialColumns::default();
