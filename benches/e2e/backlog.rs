@@ -5,12 +5,11 @@ use crate::support::sql::exec;
 use crate::support::{TestServer, start};
 use crate::workloads::Workload;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tidelog::position::{BinlogPosition, Flavor};
 use tidelog::runtime::Stopwatch;
 use tidelog::runtime::ids::new_uuid;
-use tidelog::service::throwaway::{ACCOUNT, PASSWORD};
 use tidelog::source::{DumpFrom, ReplicaConnection, ReplicaOptions};
 
 /// A source with a workload in its binlog files, which hold nothing else.
@@ -105,19 +104,7 @@ impl Backlog {
     /// `mysqlbinlog --raw` of all files into a folder.
     pub(crate) fn raw(&self, folder: &Path) -> Command {
         std::fs::create_dir_all(folder).expect("a folder");
-        let mut command = Command::new(self.source.mysqlbinlog());
-        command
-            .arg("--no-defaults")
-            .args(["--raw", "--read-from-remote-server", "--to-last-log"])
-            .args(["--host=127.0.0.1", "--protocol=tcp"])
-            .arg(format!("--port={}", self.source.port()))
-            .arg(format!("--user={ACCOUNT}"))
-            .env("MYSQL_PWD", PASSWORD)
-            .arg(format!("--result-file={}/", folder.display()))
-            .arg(self.first())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
+        servers::copy(&self.source, &self.first(), "--to-last-log", folder)
     }
 
     /// Bytes of the files under `zstd -3`, each compressed as one stream.

@@ -3,7 +3,8 @@
 use crate::support::sql::{exec, query, query_one};
 use crate::support::{TestServer, start};
 use mysql_async::{Conn, Row};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use tidelog::position::Flavor;
 use tidelog::service::throwaway::{ACCOUNT, PASSWORD, ServerSpec};
 
@@ -45,6 +46,24 @@ pub(crate) async fn position(server: &TestServer) -> (String, u64) {
     };
     let row: Row = query_one(&mut server.conn().await, status).await;
     (row.get(0).expect("file"), row.get(1).expect("offset"))
+}
+
+/// `mysqlbinlog` that copies what a server logs into a folder: the least that anyone can do who
+/// reads along. From the start of a file up to where `end` says.
+pub(crate) fn copy(server: &TestServer, first: &str, end: &str, folder: &Path) -> Command {
+    let mut command = Command::new(server.mysqlbinlog());
+    command
+        .arg("--no-defaults")
+        .args(["--raw", "--read-from-remote-server", end])
+        .args(["--host=127.0.0.1", "--protocol=tcp"])
+        .arg(format!("--port={}", server.port()))
+        .arg(format!("--user={ACCOUNT}"))
+        .env("MYSQL_PWD", PASSWORD)
+        .arg(format!("--result-file={}/", folder.display()))
+        .arg(first)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// The server's binlog files from one on.

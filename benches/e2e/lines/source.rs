@@ -11,8 +11,6 @@ use crate::support::{TestServer, start};
 use crate::workloads::{Numbers, Workload, message};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -136,7 +134,8 @@ async fn of(
                 }
                 Reader::Mysqlbinlog => {
                     let copied = tempfile::tempdir().expect("a temporary folder");
-                    let command = following(&source, copied.path()).await;
+                    let (file, _) = servers::position(&source).await;
+                    let command = servers::copy(&source, &file, "--stop-never", copied.path());
                     let (typed, mut reader) = (shown(&command), Watched::start(command));
                     dump_has_begun(&source).await;
                     let written = write(&source, batch, turn, async || reader.must_run()).await;
@@ -211,25 +210,6 @@ async fn keeping_up(
             last / first.max(1.0),
             Some(Aim::AtMost(1.5)),
         )
-}
-
-/// `mysqlbinlog` that copies into a folder what the source logs from now on: the least that anyone
-/// can do who reads along.
-async fn following(source: &TestServer, folder: &Path) -> Command {
-    let (file, _) = servers::position(source).await;
-    let mut command = Command::new(source.mysqlbinlog());
-    command
-        .arg("--no-defaults")
-        .args(["--raw", "--read-from-remote-server", "--stop-never"])
-        .args(["--host=127.0.0.1", "--protocol=tcp"])
-        .arg(format!("--port={}", source.port()))
-        .arg(format!("--user={ACCOUNT}"))
-        .env("MYSQL_PWD", PASSWORD)
-        .arg(format!("--result-file={}/", folder.display()))
-        .arg(file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
 }
 
 /// Waits until somebody reads along.
