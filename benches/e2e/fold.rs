@@ -1,6 +1,7 @@
 //! The fold alone: the change files of one table into a base file, in a process of its own, so that
 //! its memory and CPU are its own. The benchmark calls itself for it.
 
+use arrow_array::RecordBatch;
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,10 @@ use std::sync::Arc;
 use tidelog::base::fold::{Identity, Keys, Run, RunBatch, Step, fold};
 use tidelog::error::{Error, Result};
 use tidelog::manifest::{Document as _, FileEntry, FileOrder, FileRole, SegmentManifest};
-use tidelog::position::Seq;
 use tidelog::schema::TableVersion;
 use tidelog::segment::{
-    BLOCK_ROWS, BaseBuilder, BatchView, FileKind, FileOptions, ImageEncoder, KeyCodec, ReadOptions,
-    RowOrder, TableFileReader, TableFileWriter, TablePlan,
+    BatchView, FileKind, FileOptions, KeyCodec, ReadOptions, RowOrder, RowPick, TableFileReader,
+    TableFileWriter, TablePlan,
 };
 
 /// Where the benchmark, called by itself, finds what to fold: folder of the repository, table, folder
@@ -23,11 +23,11 @@ const VARIABLES: [&str; 3] = [
     "TIDELOG_BENCH_FOLD_TABLE",
     "TIDELOG_BENCH_FOLD_INTO",
 ];
-/// Rows of a batch of the output.
+/// Rows of a batch of the output, and the bytes of the batches that they are picked of.
 const BATCH_ROWS: usize = 8_192;
-/// Rows that are handed over at a time, and how many such lots wait.
-const ROWS_SENT: usize = 1_024;
-const ROWS_WAITING: usize = 4;
+const BYTES_HELD: usize = 16 << 20;
+/// How many picks wait.
+const PICKS_WAITING: usize = 2;
 /// Bytes of a file of the output, about.
 const PART_BYTES: usize = 64 << 20;
 
@@ -112,89 +112,50 @@ impl Input {
             let batches = reader.read(&ReadOptions::default())?;
             let mapper = Mapper {
                 keys: KeyCodec::new(Arc::clone(&plan)),
-                encoder: ImageEncoder::new(Arc::clone(&plan)),
                 plan: Arc::clone(&plan),
             };
-            runs.push(Run::whole(batches.map(move |batch| mapper.map(&batch?))));
+            runs.push(Run::whole(batches.map(move |batch| mapper.map(batch?))));
         }
         std::fs::create_dir_all(into).expect("make a folder");
         let mut output = Output {
-            builder: BaseBuilder::new(Arc::clone(&plan), BATCH_ROWS),
             plan,
             writer: None,
             folder: into.to_owned(),
             parts: 0,
         };
         // One core folds, the other one encodes.
-        let (sender, receiver) = std::sync::mpsc::sync_channel::<Rows>(ROWS_WAITING);
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<RowPick>(PICKS_WAITING);
         let written = std::thread::spawn(move || -> Result<()> {
-            for rows in receiver {
-                output.push(&rows)?;
+            for pick in receiver {
+                output.push(&pick)?;
             }
-            output.end_batch()?;
             output.end_part()
         });
-        let mut rows = Rows::default();
-        let send = |rows: &mut Rows| sender.send(std::mem::take(rows)).is_ok();
+        let mut pick = RowPick::default();
+        let send = |pick: &mut RowPick| sender.send(std::mem::take(pick)).is_ok();
         fold(Identity::Key, runs, |row| {
-            let (start, end) = row.payload.spans[row.index];
-            rows.bytes.extend_from_slice(&row.payload.bytes[start..end]);
-            rows.ends.push(rows.bytes.len());
-            rows.seqs.push(Seq(row.seq));
-            if rows.seqs.len() == ROWS_SENT && !send(&mut rows) {
+            pick.push(&row.payload.batch, row.payload.rows[row.index]);
+            let is_full = pick.len() >= BATCH_ROWS || pick.bytes_held() >= BYTES_HELD;
+            if is_full && !send(&mut pick) {
                 return Err(Error::internal("write base file"));
             }
             Ok(())
         })?;
-        send(&mut rows);
+        send(&mut pick);
         drop(sender);
         written.join().expect("the writer")
     }
 }
 
-/// Rows on their way to the files.
-#[derive(Default)]
-struct Rows {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    seqs: Vec<Seq>,
-}
-
 struct Output {
     plan: Arc<TablePlan>,
-    builder: BaseBuilder,
     writer: Option<TableFileWriter>,
     folder: PathBuf,
     parts: u32,
 }
 
 impl Output {
-    fn push(&mut self, rows: &Rows) -> Result<()> {
-        let mut start = 0;
-        let images = rows.ends.iter().map(|end| {
-            let image = &rows.bytes[start..*end];
-            start = *end;
-            image
-        });
-        let images: Vec<&[u8]> = images.collect();
-        for (images, seqs) in images.chunks(BLOCK_ROWS).zip(rows.seqs.chunks(BLOCK_ROWS)) {
-            self.builder.append_block(images, seqs)?;
-            if self.builder.len() >= BATCH_ROWS {
-                self.end_batch()?;
-            }
-        }
-        let writer = self.writer.as_ref();
-        let bytes = writer.map_or(0, TableFileWriter::bytes_estimate);
-        match bytes < PART_BYTES {
-            true => Ok(()),
-            false => self.end_part(),
-        }
-    }
-
-    fn end_batch(&mut self) -> Result<()> {
-        if self.builder.is_empty() {
-            return Ok(());
-        }
+    fn push(&mut self, pick: &RowPick) -> Result<()> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
@@ -202,9 +163,13 @@ impl Output {
                 TableFileWriter::new(Arc::clone(&self.plan), options)?
             }
         };
-        writer.write(&self.builder.finish()?)?;
+        writer.write(&pick.base_batch(&self.plan)?)?;
+        let bytes = writer.bytes_estimate();
         self.writer = Some(writer);
-        Ok(())
+        match bytes < PART_BYTES {
+            true => Ok(()),
+            false => self.end_part(),
+        }
     }
 
     fn end_part(&mut self) -> Result<()> {
@@ -243,52 +208,46 @@ impl ChunkReader for SharedFile {
 struct Mapper {
     plan: Arc<TablePlan>,
     keys: KeyCodec,
-    encoder: ImageEncoder,
 }
 
-/// Images of a batch.
-#[derive(Default)]
-struct Images {
-    bytes: Vec<u8>,
-    spans: Vec<(usize, usize)>,
+/// A batch, and the row of it that an entry leaves.
+struct Rows {
+    batch: RecordBatch,
+    rows: Vec<usize>,
 }
 
 impl Mapper {
-    /// One entry a key, as restores do it: what the changes of the batch come to, and the image
+    /// One entry a key, as restores do it: what the changes of the batch come to, and the row
     /// that the last of them leaves.
-    fn map(&self, batch: &arrow_array::RecordBatch) -> Result<RunBatch<Images>> {
-        let view = BatchView::new(&self.plan, batch)?;
+    fn map(&self, batch: RecordBatch) -> Result<RunBatch<Rows>> {
+        let view = BatchView::new(&self.plan, &batch)?;
         let (mut keys, mut key) = (Keys::default(), Vec::new());
-        let mut entries: Vec<(i64, i64, Step, Option<usize>)> = Vec::new();
+        let mut entries: Vec<(i64, i64, Step)> = Vec::new();
+        let mut rows = Vec::new();
         for row in 0..view.rows() {
             let change = view.change(row)?;
             let step = Step::of(change.op);
-            let image = step.carries_row(Identity::Key).then_some(row);
             key.clear();
             self.keys.encode_batch(&view, row, &mut key)?;
             let is_same = !keys.is_empty() && keys.get(keys.len() - 1) == key;
-            match entries.last_mut().filter(|_| is_same) {
-                Some(last) => *last = (change.seq.0, change.row, last.2.then(step), image),
+            match entries.last_mut().zip(rows.last_mut()).filter(|_| is_same) {
+                Some((last, last_row)) => {
+                    *last = (change.seq.0, change.row, last.2.then(step));
+                    *last_row = row;
+                }
                 None => {
                     keys.push(&key);
-                    entries.push((change.seq.0, change.row, step, image));
+                    entries.push((change.seq.0, change.row, step));
+                    rows.push(row);
                 }
             }
-        }
-        let mut payload = Images::default();
-        for entry in &entries {
-            let start = payload.bytes.len();
-            if let Some(row) = entry.3 {
-                self.encoder.image(&view, row, &mut payload.bytes)?;
-            }
-            payload.spans.push((start, payload.bytes.len()));
         }
         Ok(RunBatch {
             keys,
             seqs: entries.iter().map(|entry| entry.0).collect(),
             rows: entries.iter().map(|entry| entry.1).collect(),
             steps: entries.iter().map(|entry| entry.2).collect(),
-            payload,
+            payload: Rows { batch, rows },
         })
     }
 }

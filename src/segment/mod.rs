@@ -8,7 +8,8 @@
 //!
 //! [`KeyCodec`] gives the order of rows in files and of key ranges in manifests, [`Fingerprint`]
 //! the equality of whole tables, [`TransactionsWriter`] and [`StatementsWriter`] the two files
-//! of a segment that are not of a table, and [`RawWriter`] what is needed to rebuild events.
+//! of a segment that are not of a table, and [`RawWriter`] what is needed to rebuild events. [`RowPick`]
+//! takes rows from batches to base files without going through images.
 
 mod canonical;
 mod cell;
@@ -17,6 +18,7 @@ mod decode;
 mod encode;
 mod file;
 mod key;
+mod pick;
 mod plan;
 mod raw;
 mod raw_cells;
@@ -40,6 +42,7 @@ pub use file::{
     TableFile, TableFileReader, TableFileWriter, identify,
 };
 pub use key::KeyCodec;
+pub use pick::RowPick;
 pub use plan::{TablePlan, system, version_sha256};
 pub use raw::{EventContent, RawReader, RawRecord, RawWriter, each_rebuilt_event, rebuild_events};
 pub use statements::{StatementRow, StatementsReader, StatementsWriter};

@@ -129,6 +129,47 @@ proptest! {
     }
 
     #[test]
+    fn picked_rows_are_the_rows(
+        rows in rows_of_every_type(),
+        picks in prop::collection::vec((0..3_usize, any::<prop::sample::Index>()), 1..20),
+    ) {
+        let plan = plan(Flavor::MySql, every_column(), &[21]);
+        let images = images(Flavor::MySql, &rows);
+        let mut changes = ChangeBuilder::new(plan.clone(), 1);
+        let mut bases = BaseBuilder::new(plan.clone(), 1);
+        for (row, image) in images.iter().enumerate() {
+            changes.append(image, &change_row(row as i64)).expect("append");
+            bases.append(image, Seq(100 + row as i64)).expect("append");
+        }
+        let changes = changes.finish().expect("batch");
+        let file = write_changes(&plan, &images);
+        let reader = TableFileReader::open(file.bytes, plan.clone(), FileKind::Change);
+        let mut read = reader.expect("open").read(&ReadOptions::default()).expect("read");
+        let read = read.next().expect("a batch").expect("a batch");
+        let batches = [changes, bases.finish().expect("batch"), read];
+        let mut pick = RowPick::default();
+        let mut wanted = Vec::new();
+        for (batch, index) in &picks {
+            let row = index.index(images.len());
+            pick.push(&batches[*batch], row);
+            let seq = if *batch == 1 { Seq(100 + row as i64) } else { change_row(row as i64).seq };
+            wanted.push((images[row].clone(), seq));
+        }
+        prop_assert_eq!(pick.len(), wanted.len());
+        let batch = pick.base_batch(&plan).expect("picked");
+        prop_assert_eq!(batch.schema_ref(), plan.base_schema());
+        let view = BatchView::new(&plan, &batch).expect("view");
+        let encoder = ImageEncoder::new(plan.clone());
+        let mut picked = Vec::new();
+        for row in 0..view.rows() {
+            let mut image = Vec::new();
+            encoder.image(&view, row, &mut image).expect("image");
+            picked.push((image, view.seq(row).expect("seq")));
+        }
+        prop_assert_eq!(picked, wanted);
+    }
+
+    #[test]
     fn absent_cells_survive_and_do_not_tell_rows_apart(
         rows in rows_of_every_type(),
         lacks in prop::collection::vec(any::<bool>(), every_column().len()),
@@ -201,6 +242,23 @@ fn unusual_filler_bits_survive() {
         let images = [image];
         check_changes(&plan, &write_changes(&plan, &images), &images);
     }
+}
+
+#[test]
+fn rows_are_not_picked_without_a_column_of_theirs() {
+    let plan = plan(Flavor::MySql, every_column(), &[0]);
+    let empty = RowPick::default().base_batch(&plan).expect("no rows");
+    assert_eq!(empty.num_rows(), 0);
+    let image = image_of(Flavor::MySql, &vec![None; every_column().len()]);
+    let mut builder = BaseBuilder::new(plan.clone(), 1);
+    builder.append(&image, Seq(1)).expect("append");
+    let batch = builder.finish().expect("batch");
+    let without_raw: Vec<usize> = (0..batch.num_columns() - 1).collect();
+    let mut pick = RowPick::default();
+    pick.push(&batch.project(&without_raw).expect("project"), 0);
+    let error = pick.base_batch(&plan).expect_err("refused");
+    assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt);
+    assert!(error.report().contains("__raw"), "{}", error.report());
 }
 
 #[test]
