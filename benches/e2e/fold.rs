@@ -141,7 +141,9 @@ impl Input {
             }
             Ok(())
         })?;
-        send(&mut pick);
+        if !pick.is_empty() {
+            send(&mut pick);
+        }
         drop(sender);
         written.join().expect("the writer")
     }

@@ -7,9 +7,37 @@ use super::{ChangeRow, Scratch, TablePlan, Value, system};
 use crate::change::{ImageWriter, Op, is_set};
 use crate::error::{Error, Result};
 use crate::position::Seq;
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::Field;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The columns of a record batch by their field ids.
+pub(super) struct ColumnsById<'a>(HashMap<i32, &'a dyn Array>);
+
+impl<'a> ColumnsById<'a> {
+    pub(super) fn of(batch: &'a RecordBatch) -> ColumnsById<'a> {
+        let fields = batch.schema_ref().fields().iter();
+        let columns = fields.zip(batch.columns());
+        let by_id = columns.filter_map(|(field, array)| Some((field_id(field)?, array.as_ref())));
+        ColumnsById(by_id.collect())
+    }
+
+    /// The column with the id of a field; `None` where the batch has none.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt), said as `what`, when it has another type.
+    pub(super) fn typed(&self, what: &'static str, field: &Field) -> Result<Option<&'a dyn Array>> {
+        let found = field_id(field).and_then(|id| self.0.get(&id).copied());
+        match found {
+            Some(array) if array.data_type() != field.data_type() => Err(Error::corrupt(what)
+                .field("column", field.name())
+                .field("wanted", field.data_type())
+                .field("found", array.data_type())),
+            found => Ok(found),
+        }
+    }
+}
 
 /// Typed access to a record batch of a change or base file, by field id.
 #[derive(Debug)]
@@ -27,28 +55,13 @@ impl<'a> BatchView<'a> {
     /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when a column has another type than the
     /// plan says.
     pub fn new(plan: &TablePlan, batch: &'a RecordBatch) -> Result<BatchView<'a>> {
-        let schema = batch.schema_ref();
-        let mut found = HashMap::new();
-        for (field, array) in schema.fields().iter().zip(batch.columns()) {
-            if let Some(id) = field_id(field) {
-                found.insert(id, array);
-            }
-        }
+        let columns = ColumnsById::of(batch);
         let mut own = Vec::with_capacity(plan.codecs().len());
         let mut system = [None; system::NAMES.len()];
         for (index, field) in plan.change_schema().fields().iter().enumerate() {
-            let id = field_id(field).unwrap_or(0);
-            let values = match found.get(&id) {
-                None => None,
-                Some(array) if array.data_type() == field.data_type() => ColumnValues::of(*array),
-                Some(array) => {
-                    return Err(Error::corrupt("view record batch: column of another type")
-                        .field("table", &plan.version().name)
-                        .field("column", field.name())
-                        .field("wanted", field.data_type())
-                        .field("found", array.data_type()));
-                }
-            };
+            let found = columns.typed("view record batch: column of another type", field);
+            let found = found.map_err(|error| error.field("table", &plan.version().name))?;
+            let values = found.and_then(ColumnValues::of);
             if index < plan.codecs().len() {
                 own.push(values);
             } else if let Some(place) = system.get_mut(index - plan.codecs().len()) {
@@ -159,7 +172,6 @@ impl<'a> BatchView<'a> {
     pub(super) fn raw(&self, row: usize) -> Result<RawCellsReader<'a>> {
         match self.system_values(system::RAW_ID) {
             Some(ColumnValues::Bytes(array)) => {
-                use arrow_array::Array;
                 let some = row < self.rows && array.is_valid(row);
                 Ok(RawCellsReader::new(some.then(|| array.value(row))))
             }

@@ -1,7 +1,7 @@
 //! Rows of batches as rows of a base file, taken out as they stand: no cell is decoded on the way.
 
 use super::TablePlan;
-use super::plan::field_id;
+use super::encode::ColumnsById;
 use crate::error::{Error, Result, Wrap};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::Field;
@@ -24,7 +24,8 @@ pub struct RowPick {
 }
 
 impl RowPick {
-    /// Takes a row of a batch; it must have one.
+    /// Takes a row of a batch, which must have it. Batches are told apart by their first column: two
+    /// that share it are the same one.
     pub fn push(&mut self, batch: &RecordBatch, row: usize) {
         // The batch is held, so that no other one gets this address.
         let first = batch.columns().first();
@@ -63,15 +64,21 @@ impl RowPick {
     pub fn base_batch(&self, plan: &TablePlan) -> Result<RecordBatch> {
         let table = |error: Error| error.field("table", &plan.version().name);
         let schema = plan.base_schema();
-        let columns = schema.fields().iter().map(|field| self.column(field));
+        let batches: Vec<ColumnsById<'_>> = self.batches.iter().map(ColumnsById::of).collect();
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| self.column(&batches, field));
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>().map_err(table)?;
         RecordBatch::try_new(schema.clone(), columns)
             .wrap(|| table(Error::internal("pick rows: build record batch")))
     }
 
     /// The picked cells of one column.
-    fn column(&self, field: &Field) -> Result<ArrayRef> {
-        let arrays = self.batches.iter().map(|batch| array_of(batch, field));
+    fn column(&self, batches: &[ColumnsById<'_>], field: &Field) -> Result<ArrayRef> {
+        let arrays = batches.iter().map(|columns| {
+            let found = columns.typed("pick rows: column of another type", field)?;
+            let missing = || Error::corrupt("pick rows: a column is not in the batch");
+            found.ok_or_else(|| missing().field("column", field.name()))
+        });
         let arrays: Vec<&dyn Array> = arrays.collect::<Result<_>>()?;
         if arrays.is_empty() {
             return Ok(arrow_array::new_empty_array(field.data_type()));
@@ -79,20 +86,4 @@ impl RowPick {
         interleave(&arrays, &self.rows)
             .wrap(|| Error::internal("pick rows").field("column", field.name()))
     }
-}
-
-/// The column of a batch with the id of this field.
-fn array_of<'a>(batch: &'a RecordBatch, field: &Field) -> Result<&'a dyn Array> {
-    let schema = batch.schema_ref();
-    let id = field_id(field);
-    let mut found = schema.fields().iter().zip(batch.columns());
-    let found = found.find(|(other, _)| field_id(other) == id);
-    let bad = |what: &'static str| Error::corrupt(what).field("column", field.name());
-    let (_, array) = found.ok_or_else(|| bad("pick rows: a column is not in the batch"))?;
-    if array.data_type() != field.data_type() {
-        return Err(bad("pick rows: column of another type")
-            .field("wanted", field.data_type())
-            .field("found", array.data_type()));
-    }
-    Ok(array.as_ref())
 }

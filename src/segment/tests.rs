@@ -7,6 +7,8 @@ use super::*;
 use crate::change::{Op, narrow, widen};
 use crate::position::{Flavor, Seq};
 use crate::schema::{Generated, TableVersion};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Schema};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -245,7 +247,7 @@ fn unusual_filler_bits_survive() {
 }
 
 #[test]
-fn rows_are_not_picked_without_a_column_of_theirs() {
+fn rows_are_not_picked_of_batches_of_another_shape() {
     let plan = plan(Flavor::MySql, every_column(), &[0]);
     let empty = RowPick::default().base_batch(&plan).expect("no rows");
     assert_eq!(empty.num_rows(), 0);
@@ -259,6 +261,22 @@ fn rows_are_not_picked_without_a_column_of_theirs() {
     let error = pick.base_batch(&plan).expect_err("refused");
     assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt);
     assert!(error.report().contains("__raw"), "{}", error.report());
+    // Its integer of another width under the id of the first column.
+    let mut fields = batch.schema_ref().fields().to_vec();
+    let wide = fields[0].as_ref().clone().with_data_type(DataType::Int64);
+    fields[0] = Arc::new(wide);
+    let mut columns = batch.columns().to_vec();
+    columns[0] = arrow_array::new_null_array(&DataType::Int64, 1);
+    let other = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a batch");
+    let mut pick = RowPick::default();
+    pick.push(&other, 0);
+    let error = pick.base_batch(&plan).expect_err("refused");
+    assert_eq!(error.kind(), crate::error::ErrorKind::Corrupt);
+    let report = error.report();
+    assert!(
+        report.contains("another type") && report.contains("tiny"),
+        "{report}"
+    );
 }
 
 #[test]
