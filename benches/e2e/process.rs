@@ -38,6 +38,17 @@ impl Usage {
         }
     }
 
+    /// The shorter one of two turns, with the greater peak: one look of half a second says little.
+    pub(crate) fn or_shorter(self, before: Option<Usage>) -> Usage {
+        let peak_mib = before.as_ref().map_or(0.0, |before| before.peak_mib);
+        let peak_mib = peak_mib.max(self.peak_mib);
+        let before = before.filter(|before| before.took < self.took);
+        Usage {
+            peak_mib,
+            ..before.unwrap_or(self)
+        }
+    }
+
     /// The largest resident set over time, at most forty marks; a full one is the budget.
     pub(crate) fn memory_over_time(&self, budget_mib: f64) -> String {
         const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -231,6 +231,10 @@ pub(super) struct BaseArgs {
     /// Connections that read tables in parallel.
     #[arg(long, env = "TIDELOG_SNAPSHOT_WORKERS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// A table is read in parts of at least so many bytes by several connections, where its primary
+    /// key begins with an integer.
+    #[arg(long, env = "TIDELOG_SNAPSHOT_PART_BYTES_MIN", value_name = "BYTES", default_value_t = 32 << 20)]
+    part_bytes_min: u64,
     /// How long to wait for capture to reach the snapshot.
     #[arg(
         long,
@@ -245,6 +249,7 @@ impl BaseArgs {
     pub(super) fn options(&self) -> BaseOptions {
         BaseOptions {
             workers: usize::from(self.workers),
+            part_bytes_min: self.part_bytes_min,
             patience: Duration::from_millis(self.patience_ms),
             ..BaseOptions::default()
         }

@@ -116,7 +116,7 @@ impl Reader<'_> {
             });
             let rows = table.sums.all.rows.max(found.rows_estimate);
             let parts = (rows / PIECE_ROWS).min(PIECES_MAX * self.jobs as u64);
-            let ranges = KeyRange::split(&mut control, &found, parts).await?;
+            let ranges = KeyRange::ALL.split(&mut control, &found, parts).await?;
             let rows = rows / ranges.len().max(1) as u64;
             let found = Arc::new(found);
             pieces.extend(ranges.into_iter().map(|range| Piece {

@@ -6,6 +6,7 @@
 //! while; this stage never allocates an id.
 
 mod cover;
+mod read;
 mod table;
 mod xa;
 
@@ -18,25 +19,24 @@ use crate::manifest::{
 use crate::position::Seq;
 use crate::runtime::{Clock, Compute, Stopwatch, ids::new_uuid};
 use crate::schema::TableVersion;
-use crate::segment::{Fingerprint, TablePlan};
 use crate::source::{
-    CatalogueTable, Endpoint, SnapshotOptions, SnapshotPoint, SnapshotWorker, SourceSnapshot,
-    SqlClient, SqlSession, current_position, render_schema,
+    CatalogueTable, Endpoint, SnapshotOptions, SnapshotPoint, SourceSnapshot, SqlClient,
+    SqlSession, current_position, render_schema,
 };
 use crate::storage::{BaseFile as BaseFileName, BaseId, ObjectName};
+use read::ReadTable;
 use serde::Serialize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-
-/// Batches in flight between a reader and its encoder.
-const BATCHES_IN_FLIGHT: usize = 4;
 
 /// How to take a base from the source.
 #[derive(Clone, Debug)]
 pub struct BaseOptions {
     /// Connections that read tables in parallel.
     pub workers: usize,
+    /// Bytes of a part of a table at least, by the server's estimate: larger tables are read in
+    /// parts by several connections.
+    pub part_bytes_min: u64,
     /// zstd level of data files.
     pub zstd_level: i32,
     /// How long to wait for capture to reach a point.
@@ -49,6 +49,7 @@ impl Default for BaseOptions {
     fn default() -> Self {
         BaseOptions {
             workers: 2,
+            part_bytes_min: 32 << 20,
             zstd_level: 1,
             patience: Duration::from_secs(180),
             attempts: 3,
@@ -116,15 +117,6 @@ struct Stage<'a> {
     nudge: &'a (dyn Fn() + Sync),
 }
 
-/// A table that was read.
-struct ReadTable {
-    version: Arc<TableVersion>,
-    exact_from: SnapshotPoint,
-    files: Vec<BaseFile>,
-    fingerprint: Fingerprint,
-    auto_increment: Option<u64>,
-}
-
 impl Stage<'_> {
     async fn attempt(&self) -> Result<BaseReport> {
         let watch = Stopwatch::start();
@@ -150,7 +142,13 @@ impl Stage<'_> {
         xa::warn_of_unknown(self.repository, timeline, first_seq, &snapshot.open_xa).await?;
         let catalogue = self.repository.catalogue_at(timeline, end_seq).await?;
         let tables = known(&catalogue, snapshot.tables)?;
-        let read = self.read_all(workers, tables).await?;
+        let reading = read::Reading {
+            repository: self.repository.clone(),
+            compute: Compute::per_core(),
+            part_bytes_min: self.options.part_bytes_min,
+            zstd_level: self.options.zstd_level,
+        };
+        let read = reading.tables(workers, tables).await?;
         let objects = snapshot.objects;
         self.write(
             timeline,
@@ -207,92 +205,14 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Every worker takes the next table from one queue, largest first.
-    async fn read_all(
-        &self,
-        workers: Vec<(SnapshotWorker, Seq)>,
-        mut tables: Vec<(CatalogueTable, Arc<TableVersion>)>,
-    ) -> Result<Vec<ReadTable>> {
-        tables.sort_by_key(|(table, _)| table.bytes_estimate);
-        let queue = Arc::new(Mutex::new(tables));
-        let compute = Compute::per_core();
-        let tasks = workers.into_iter().map(|(mut worker, seq)| {
-            let (queue, compute) = (Arc::clone(&queue), compute.clone());
-            async move {
-                let mut done = Vec::new();
-                loop {
-                    let next = queue
-                        .lock()
-                        .map_err(|_| Error::internal("take table from queue"))?
-                        .pop();
-                    let Some((table, version)) = next else { break };
-                    done.push(
-                        self.read_one((&mut worker, seq), &table, version, &compute)
-                            .await?,
-                    );
-                }
-                worker.close().await;
-                Ok::<_, Error>(done)
-            }
-        });
-        Ok(futures::future::try_join_all(tasks)
-            .await?
-            .into_iter()
-            .flatten()
-            .collect())
-    }
-
-    async fn read_one(
-        &self,
-        (worker, seq): (&mut SnapshotWorker, Seq),
-        table: &CatalogueTable,
-        version: Arc<TableVersion>,
-        compute: &Compute,
-    ) -> Result<ReadTable> {
-        let plan = Arc::new(TablePlan::compile(Arc::clone(&version))?);
-        let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
-        let write = table::write_table(
-            self.repository,
-            compute,
-            plan,
-            seq,
-            self.options.zstd_level,
-            receiver,
-        );
-        let read = async {
-            let read = worker.read_table(table, &version, &sender).await;
-            drop(sender);
-            read
-        };
-        let (read, written) = tokio::join!(read, write);
-        // A writer that failed closes the channel: its error is the cause.
-        let written = written?;
-        let read = read?;
-        if read.rows != written.fingerprint.rows {
-            return Err(Error::internal("count rows of snapshot")
-                .field("table", &version.name)
-                .field("read", read.rows)
-                .field("written", written.fingerprint.rows));
-        }
-        tracing::info!(table = %version.name, rows = read.rows, "table read");
-        Ok(ReadTable {
-            version,
-            exact_from: read.exact_from,
-            files: written.files,
-            fingerprint: written.fingerprint,
-            auto_increment: table.auto_increment,
-        })
-    }
-
     async fn write(
         &self,
         timeline: u32,
-        mut read: Vec<ReadTable>,
+        read: Vec<ReadTable>,
         schema: &[u8],
         catalogue: &Catalogue,
         watch: &Stopwatch,
     ) -> Result<BaseReport> {
-        read.sort_by(|a, b| a.version.table_id.cmp(&b.version.table_id));
         let mut tables = Vec::with_capacity(read.len());
         for table in &read {
             tables.push(BaseTable {

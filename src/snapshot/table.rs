@@ -1,15 +1,16 @@
-//! One table of a base: row images in, Parquet files out.
+//! One table of a base, or a part of it: row images in, Parquet files out.
 //!
 //! Rows are collected into runs that fit memory; a run is sorted by key and written. A run that
 //! follows the last one in key order goes on in the same file, one that does not starts another:
 //! every file is one sorted run, whatever order the source reads in (an integer primary key
 //! arrives sorted; a collation does not order as bytes do).
 
+use super::read::Reading;
 use crate::base::BaseFile;
 use crate::error::{Error, Result};
 use crate::manifest::Repository;
 use crate::position::Seq;
-use crate::runtime::{Compute, ids::new_uuid};
+use crate::runtime::ids::new_uuid;
 use crate::segment::{
     BLOCK_ROWS, BaseBuilder, CanonicalRow, Canonicalizer, FileKind, FileOptions, Fingerprint,
     KeyCodec, RowOrder, TableFile, TableFileWriter, TablePlan,
@@ -32,23 +33,27 @@ const BATCH_BYTES: usize = 8 << 20;
 /// A file is ended at about this size.
 const FILE_BYTES: usize = 128 << 20;
 
-/// A finished table.
+/// A finished table, or part.
 #[derive(Debug)]
 pub(super) struct TableFiles {
     pub(super) files: Vec<BaseFile>,
     pub(super) fingerprint: Fingerprint,
 }
 
-/// Takes row batches until the channel closes and stores the table's files. One run is written while
+/// Takes row batches until the channel closes and stores their files. One run is written while
 /// the next one is collected.
 pub(super) async fn write_table(
-    repository: &Repository,
-    compute: &Compute,
+    reading: &Reading,
     plan: Arc<TablePlan>,
     seq: Seq,
-    zstd_level: i32,
     mut rows: mpsc::Receiver<RowBatch>,
 ) -> Result<TableFiles> {
+    let Reading {
+        repository,
+        compute,
+        zstd_level,
+        ..
+    } = reading;
     let mut collector = RunCollector::new(Arc::clone(&plan));
     let mut stored = StoredFiles {
         repository,
@@ -58,7 +63,8 @@ pub(super) async fn write_table(
             fingerprint: Fingerprint::default(),
         },
     };
-    let mut writing = Writing::Idle(Box::new(RunWriter::new(Arc::clone(&plan), seq, zstd_level)));
+    let writer = RunWriter::new(Arc::clone(&plan), seq, *zstd_level);
+    let mut writing = Writing::Idle(Box::new(writer));
     loop {
         let batch = rows.recv().await;
         let last = batch.is_none();

@@ -3,9 +3,9 @@
 //! Each [`SnapshotWorker`] is one connection inside a `START TRANSACTION WITH CONSISTENT SNAPSHOT`
 //! and knows the exact point of the log it sees ([`SnapshotPoint`]): a transaction is visible to
 //! it if and only if it is in the point's GTID set. On MySQL all workers share one point, read
-//! under a global read lock that lasts only while they are opened; on MariaDB no lock is taken and
-//! each worker has a point of its own, so a table is exact at the point of the worker that read
-//! it. Rows leave as row images, byte for byte what an insert would have logged up to the
+//! under a global read lock that lasts only while they are opened; on MariaDB no lock is taken, and
+//! under many commits each worker has a point of its own, so a table is exact at the point of the
+//! worker that read it. Rows leave as row images, byte for byte what an insert would have logged up to the
 //! differences canonical rows ignore.
 
 mod encode;
@@ -183,6 +183,29 @@ impl SnapshotWorker {
     #[must_use]
     pub fn point(&self) -> &SnapshotPoint {
         &self.point
+    }
+
+    /// A table in at most so many ranges, for workers that see the same point: one where its primary
+    /// key does not begin with an integer, or rows may change while they are read.
+    ///
+    /// # Errors
+    /// As [`read_table`](Self::read_table).
+    pub async fn cut(&mut self, table: &CatalogueTable, parts: u64) -> Result<Vec<KeyRange>> {
+        if !table.transactional {
+            return Ok(vec![KeyRange::ALL]);
+        }
+        let cut = async {
+            self.client.exec("SAVEPOINT tidelog").await?;
+            let ranges = KeyRange::ALL.split(&mut self.client, table, parts).await;
+            let released = self.client.exec("ROLLBACK TO SAVEPOINT tidelog").await;
+            ranges.and_then(|ranges| released.map(|()| ranges))
+        };
+        let cut: Result<_> = cut.await;
+        cut.map_err(|e| match is_absent(&e) || is_rebuilt(&e) {
+            true => changed(),
+            false => e,
+        })
+        .map_err(|e| e.field("table", &table.shape.name))
     }
 
     /// Reads all rows of a table, in primary key order where there is a primary key, and sends

@@ -1,5 +1,7 @@
 //! Consistent snapshots: rows as they are logged, at the very point that is named.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +14,8 @@ use tidelog::schema::{TableName, TableVersion};
 use tidelog::segment::{CanonicalRow, Canonicalizer, TablePlan};
 use tidelog::service::throwaway::ServerSpec;
 use tidelog::source::{
-    CatalogueTable, Endpoint, RowBatch, SnapshotOptions, SnapshotWorker, SourceSnapshot, TableKind,
-    TableRead,
+    CatalogueTable, Endpoint, KeyRange, RowBatch, SnapshotOptions, SnapshotWorker, SourceSnapshot,
+    TableKind, TableRead,
 };
 use tokio::sync::mpsc;
 
@@ -84,6 +86,14 @@ async fn read(
     table: &CatalogueTable,
     flavor: Flavor,
 ) -> tidelog::error::Result<(Vec<Bytes>, TableRead)> {
+    read_part(worker, (table, &KeyRange::ALL), flavor).await
+}
+
+async fn read_part(
+    worker: &mut SnapshotWorker,
+    (table, range): (&CatalogueTable, &KeyRange),
+    flavor: Flavor,
+) -> tidelog::error::Result<(Vec<Bytes>, TableRead)> {
     let version = version_of(flavor, &table.shape);
     let (sender, mut receiver) = mpsc::channel::<RowBatch>(2);
     let collect = async {
@@ -99,7 +109,7 @@ async fn read(
         found
     };
     let run = async {
-        let done = worker.read_table(table, &version, &sender).await;
+        let done = worker.read_range(table, &version, range, &sender).await;
         drop(sender);
         done
     };

@@ -39,11 +39,8 @@ impl SnapshotWorker {
             return Ok(vec![*range]);
         }
         self.learn_paths((table, range), encoder).await?;
-        if *range != KeyRange::ALL {
-            return Ok(vec![*range]);
-        }
-        let parts = table.rows_estimate.div_ceil(RANGE_ROWS);
-        KeyRange::split(&mut self.client, table, parts).await
+        let parts = range.rows_estimate(table).div_ceil(RANGE_ROWS);
+        range.split(&mut self.client, table, parts).await
     }
 
     /// Learns the paths of every column of JSON.

@@ -225,26 +225,24 @@ async fn commits_xa(client: &mut SqlClient) -> Result<bool> {
     Ok(status.first().is_none_or(|row| row.text(1) != "0"))
 }
 
+/// Times that the workers start anew to see the same point.
+const SAME_POINT_ATTEMPTS: usize = 10;
+
+/// Starts all workers, at one point where commits leave room for that.
 async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>> {
+    let mut positions = Vec::new();
+    for _ in 0..SAME_POINT_ATTEMPTS {
+        // Ends the transaction of the attempt before.
+        try_join_all(clients.iter_mut().map(|client| client.exec(START))).await?;
+        positions = try_join_all(clients.iter_mut().map(position_of_snapshot)).await?;
+        let mut others = positions.iter();
+        let first = others.next();
+        if others.all(|position| Some(position) == first) {
+            break;
+        }
+    }
     let mut points = Vec::with_capacity(clients.len());
-    for client in clients {
-        client.exec(START).await?;
-        let status = rows(
-            client,
-            "SHOW STATUS WHERE Variable_name IN \
-             ('Binlog_snapshot_file', 'Binlog_snapshot_position')",
-        )
-        .await?;
-        let value = |name: &str| {
-            let row = status.iter().find(|r| r.text(0).eq_ignore_ascii_case(name));
-            row.map(|r| r.text(1)).filter(|v| !v.is_empty())
-        };
-        let file = value("Binlog_snapshot_file");
-        let offset = value("Binlog_snapshot_position").and_then(|v| v.parse().ok());
-        let (Some(file), Some(offset)) = (file, offset) else {
-            return Err(no_binlog());
-        };
-        let position = BinlogPosition::new(file, offset);
+    for (client, position) in clients.iter_mut().zip(positions) {
         points.push(SnapshotPoint {
             gtids: gtids_at(client, &position).await?,
             position,
@@ -252,6 +250,26 @@ async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>>
         });
     }
     Ok(points)
+}
+
+/// MariaDB: where the binlog stood when this connection's snapshot was taken.
+async fn position_of_snapshot(client: &mut SqlClient) -> Result<BinlogPosition> {
+    let status = rows(
+        client,
+        "SHOW STATUS WHERE Variable_name IN \
+         ('Binlog_snapshot_file', 'Binlog_snapshot_position')",
+    )
+    .await?;
+    let value = |name: &str| {
+        let row = status.iter().find(|r| r.text(0).eq_ignore_ascii_case(name));
+        row.map(|r| r.text(1)).filter(|v| !v.is_empty())
+    };
+    let file = value("Binlog_snapshot_file");
+    let offset = value("Binlog_snapshot_position").and_then(|v| v.parse().ok());
+    let position = file
+        .zip(offset)
+        .map(|(file, offset)| BinlogPosition::new(file, offset));
+    position.ok_or_else(no_binlog)
 }
 
 fn no_binlog() -> Error {
