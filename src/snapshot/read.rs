@@ -203,25 +203,41 @@ fn parts_of(bytes: u64, workers: u64, part_bytes_min: u64) -> u64 {
     wanted.min(bytes / part_bytes_min.max(1)).max(1)
 }
 
+impl ReadPiece {
+    /// Takes up the part that follows.
+    ///
+    /// # Errors
+    /// `Internal` where it was read at another point: rows of two moments are no table.
+    fn join(&mut self, other: ReadPiece) -> Result<()> {
+        let [point, others] = [&self.read, &other.read].map(|read| &read.exact_from.position);
+        if point != others {
+            let error = Error::internal("put parts of table together: they are of two points");
+            return Err(error.field("first", point).field("other", others));
+        }
+        self.written.fingerprint.merge(&other.written.fingerprint);
+        self.written.files.extend(other.written.files);
+        Ok(())
+    }
+}
+
 /// Every table with all of its pieces, in their order.
 fn put_together(wanted: &[Wanted], mut pieces: Vec<ReadPiece>) -> Result<Vec<ReadTable>> {
     pieces.sort_by_key(|piece| (piece.table, piece.part));
-    let mut tables: Vec<ReadTable> = Vec::with_capacity(wanted.len());
-    for piece in pieces {
-        if piece.part > 0
-            && let Some(table) = tables.last_mut()
-        {
-            table.fingerprint.merge(&piece.written.fingerprint);
-            table.files.extend(piece.written.files);
-            continue;
+    let mut pieces = pieces.into_iter().peekable();
+    let mut tables = Vec::with_capacity(wanted.len());
+    for (index, of) in wanted.iter().enumerate() {
+        let missing = || Error::internal("read tables of base: one was not read");
+        let name = |e: Error| e.field("table", &of.version.name);
+        let first = pieces.next_if(|piece| piece.table == index);
+        let mut whole = first.ok_or_else(missing).map_err(name)?;
+        while let Some(part) = pieces.next_if(|piece| piece.table == index) {
+            whole.join(part).map_err(name)?;
         }
-        let of = wanted.get(piece.table);
-        let of = of.ok_or_else(|| Error::internal("put tables of base together"))?;
         tables.push(ReadTable {
             version: Arc::clone(&of.version),
-            exact_from: piece.read.exact_from,
-            files: piece.written.files,
-            fingerprint: piece.written.fingerprint,
+            exact_from: whole.read.exact_from,
+            files: whole.written.files,
+            fingerprint: whole.written.fingerprint,
             auto_increment: of.table.auto_increment,
         });
     }
@@ -231,6 +247,7 @@ fn put_together(wanted: &[Wanted], mut pieces: Vec<ReadPiece>) -> Result<Vec<Rea
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::{BinlogPosition, Flavor, GtidSet};
 
     #[test]
     fn parts_are_as_many_as_connections_want_and_as_bytes_allow() {
@@ -248,5 +265,37 @@ mod tests {
             let found = parts_of(mib * MIB, workers, 32 * MIB);
             assert_eq!(found, parts, "{mib} MiB, {workers}");
         }
+    }
+
+    fn piece(part: usize, offset: u64, sum: u128) -> ReadPiece {
+        let point = SnapshotPoint {
+            position: BinlogPosition::new("binlog.000001", offset),
+            gtids: GtidSet::empty(Flavor::MariaDb),
+            // Each connection has asked for the time itself.
+            at_us: part as i64,
+        };
+        ReadPiece {
+            table: 0,
+            part,
+            read: TableRead {
+                rows: 2,
+                bytes: 20,
+                exact_from: point,
+            },
+            written: TableFiles {
+                files: Vec::new(),
+                fingerprint: Fingerprint { sum, rows: 2 },
+            },
+        }
+    }
+
+    #[test]
+    fn parts_of_one_point_alone_are_a_table() {
+        let mut whole = piece(0, 400, 5);
+        whole.join(piece(1, 400, 7)).expect("the same point");
+        let all = Fingerprint { sum: 12, rows: 4 };
+        assert_eq!(whole.written.fingerprint, all);
+        let error = whole.join(piece(2, 401, 7)).expect_err("another point");
+        assert!(error.report().contains("401"), "{error:?}");
     }
 }
