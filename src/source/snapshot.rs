@@ -4,7 +4,7 @@
 //! and knows the exact point of the log it sees ([`SnapshotPoint`]): a transaction is visible to
 //! it if and only if it is in the point's GTID set. On MySQL all workers share one point, read
 //! under a global read lock that lasts only while they are opened; on MariaDB no lock is taken, and
-//! under many commits each worker has a point of its own, so a table is exact at the point of the
+//! where commits go on each worker has a point of its own, so a table is exact at the point of the
 //! worker that read it. Rows leave as row images, byte for byte what an insert would have logged up to the
 //! differences canonical rows ignore.
 

@@ -225,24 +225,11 @@ async fn commits_xa(client: &mut SqlClient) -> Result<bool> {
     Ok(status.first().is_none_or(|row| row.text(1) != "0"))
 }
 
-/// Times that the workers start anew to see the same point.
-const SAME_POINT_ATTEMPTS: usize = 10;
-
-/// Starts all workers, at one point where commits leave room for that.
 async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>> {
-    let mut positions = Vec::new();
-    for _ in 0..SAME_POINT_ATTEMPTS {
-        // Ends the transaction of the attempt before.
-        try_join_all(clients.iter_mut().map(|client| client.exec(START))).await?;
-        positions = try_join_all(clients.iter_mut().map(position_of_snapshot)).await?;
-        let mut others = positions.iter();
-        let first = others.next();
-        if others.all(|position| Some(position) == first) {
-            break;
-        }
-    }
     let mut points = Vec::with_capacity(clients.len());
-    for (client, position) in clients.iter_mut().zip(positions) {
+    for client in clients {
+        client.exec(START).await?;
+        let position = position_of_snapshot(client).await?;
         points.push(SnapshotPoint {
             gtids: gtids_at(client, &position).await?,
             position,
