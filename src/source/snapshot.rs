@@ -189,7 +189,7 @@ impl SnapshotWorker {
     /// key does not begin with an integer, or rows may change while they are read.
     ///
     /// # Errors
-    /// As [`read_table`](Self::read_table).
+    /// As [`read_range`](Self::read_range).
     pub async fn cut(&mut self, table: &CatalogueTable, parts: u64) -> Result<Vec<KeyRange>> {
         if !table.transactional {
             return Ok(vec![KeyRange::ALL]);
@@ -208,26 +208,13 @@ impl SnapshotWorker {
         .map_err(|e| e.field("table", &table.shape.name))
     }
 
-    /// Reads all rows of a table, in primary key order where there is a primary key, and sends
-    /// them as batches; a full channel holds the source back. The columns are exactly those of
-    /// `version`, in its order.
+    /// Reads the rows of a table that are in a range, in primary key order where there is a primary
+    /// key, and sends them as batches; a full channel holds the source back. The columns are exactly
+    /// those of `version`, in its order.
     ///
     /// # Errors
     /// `Incompatible` when the table is not (or no longer) of this shape: DDL ran since, read the
     /// catalogue again. All errors name the table. A closed channel ends the read with `Internal`.
-    pub async fn read_table(
-        &mut self,
-        table: &CatalogueTable,
-        version: &TableVersion,
-        rows: &mpsc::Sender<RowBatch>,
-    ) -> Result<TableRead> {
-        self.read_range(table, version, &KeyRange::ALL, rows).await
-    }
-
-    /// As [`read_table`](Self::read_table), of a part of the table's rows.
-    ///
-    /// # Errors
-    /// As [`read_table`](Self::read_table).
     pub async fn read_range(
         &mut self,
         table: &CatalogueTable,
