@@ -1,6 +1,7 @@
 //! Consistent snapshots: rows as they are logged, at the very point that is named.
 
 mod parts;
+mod point;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

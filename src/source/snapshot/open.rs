@@ -11,6 +11,7 @@ use super::{SnapshotOptions, SnapshotPoint, SnapshotWorker};
 use crate::error::{Error, Result};
 use crate::position::{BinlogPosition, Flavor, GtidSet};
 use crate::source::catalogue::{TextRow, optional, prepare_session, rows, text_literal};
+use crate::source::position::{START_SNAPSHOT, no_binlog, snapshot_position};
 use crate::source::{Endpoint, SqlClient, SqlSession};
 use futures::future::try_join_all;
 
@@ -18,8 +19,6 @@ pub(super) struct Opened {
     pub(super) workers: Vec<SnapshotWorker>,
     pub(super) open_xa: Vec<String>,
 }
-
-const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Connects and opens all workers. `control` is a connection outside of them.
 pub(super) async fn workers(
@@ -56,7 +55,7 @@ pub(super) async fn idle_worker(
     options: &SnapshotOptions,
 ) -> Result<SnapshotWorker> {
     let mut client = connect(endpoint).await?;
-    client.exec(START).await?;
+    client.exec(START_SNAPSHOT).await?;
     let flavor = client.flavor();
     Ok(SnapshotWorker {
         client,
@@ -117,7 +116,7 @@ async fn mysql(
     };
     lock_tables.take(control, options).await?;
     let opened = async {
-        try_join_all(clients.iter_mut().map(|c| c.exec(START))).await?;
+        try_join_all(clients.iter_mut().map(|c| c.exec(START_SNAPSHOT))).await?;
         let point = current_point(control).await?;
         Ok((point, open_xa(control).await?))
     }
@@ -225,11 +224,28 @@ async fn commits_xa(client: &mut SqlClient) -> Result<bool> {
     Ok(status.first().is_none_or(|row| row.text(1) != "0"))
 }
 
+/// MariaDB: times that the workers start anew to see the same point.
+const SAME_POINT_ATTEMPTS: usize = 10;
+
+/// Starts all workers, at one point where commits leave room for that.
 async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>> {
+    let mut positions = Vec::new();
+    for _ in 0..SAME_POINT_ATTEMPTS {
+        // Ends the transaction of the attempt before.
+        try_join_all(clients.iter_mut().map(|c| c.exec(START_SNAPSHOT))).await?;
+        positions.clear();
+        // One after the other: questions at the same moment get each other's answers.
+        for client in clients.iter_mut() {
+            positions.push(snapshot_position(client).await?);
+        }
+        let mut others = positions.iter();
+        let first = others.next();
+        if others.all(|position| Some(position) == first) {
+            break;
+        }
+    }
     let mut points = Vec::with_capacity(clients.len());
-    for client in clients {
-        client.exec(START).await?;
-        let position = position_of_snapshot(client).await?;
+    for (client, position) in clients.iter_mut().zip(positions) {
         points.push(SnapshotPoint {
             gtids: gtids_at(client, &position).await?,
             position,
@@ -237,31 +253,6 @@ async fn mariadb_points(clients: &mut [SqlClient]) -> Result<Vec<SnapshotPoint>>
         });
     }
     Ok(points)
-}
-
-/// MariaDB: where the binlog stood when this connection's snapshot was taken.
-async fn position_of_snapshot(client: &mut SqlClient) -> Result<BinlogPosition> {
-    let status = rows(
-        client,
-        "SHOW STATUS WHERE Variable_name IN \
-         ('Binlog_snapshot_file', 'Binlog_snapshot_position')",
-    )
-    .await?;
-    let value = |name: &str| {
-        let row = status.iter().find(|r| r.text(0).eq_ignore_ascii_case(name));
-        row.map(|r| r.text(1)).filter(|v| !v.is_empty())
-    };
-    let file = value("Binlog_snapshot_file");
-    let offset = value("Binlog_snapshot_position").and_then(|v| v.parse().ok());
-    let position = file
-        .zip(offset)
-        .map(|(file, offset)| BinlogPosition::new(file, offset));
-    position.ok_or_else(no_binlog)
-}
-
-fn no_binlog() -> Error {
-    Error::config("read position of snapshot: the server writes no binlog")
-        .hint("start the server with log_bin, and run `tidelog check`")
 }
 
 /// MariaDB: the GTID state at a place of the binlog.
