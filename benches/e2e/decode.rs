@@ -1,17 +1,22 @@
 //! Decoders alone, over binlog files on disk: ours and two others.
 
+use bytes::Bytes;
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidelog::binlog::{Assembler, FileReader};
 use tidelog::change::{LogItem, Op, RowsEvent, RowsKind};
 use tidelog::manifest::Catalogue;
 use tidelog::position::{BinlogPosition, Flavor, Seq};
+use tidelog::schema::TableVersion;
 use tidelog::segment::{BLOCK_ROWS, ChangeBuilder, ChangeRow, TablePlan};
 
 /// Rows of a batch; also a batch of capture.
 const BATCH_ROWS: usize = 8_192;
+/// Bytes read from a file at once.
+const READ_BYTES: usize = 256 << 10;
 /// Bytes of row images of a batch.
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -42,7 +47,7 @@ pub(crate) fn mysql_common(files: &[PathBuf]) -> Result<u64, String> {
     let mut images = 0;
     for path in files {
         let file = File::open(path).map_err(|e| e.to_string())?;
-        let input = BufReader::with_capacity(1 << 20, file);
+        let input = BufReader::with_capacity(READ_BYTES, file);
         let mut file =
             BinlogFile::new(BinlogVersion::Version4, input).map_err(|e| e.to_string())?;
         while let Some(event) = file.next() {
@@ -65,7 +70,7 @@ pub(crate) fn mysql_common(files: &[PathBuf]) -> Result<u64, String> {
 /// Ours: checksums, transactions, images into Arrow columns. Gives the number of images.
 pub(crate) fn tidelog(flavor: Flavor, files: &[PathBuf]) -> u64 {
     let mut decoder = Decoder::new(flavor);
-    let mut chunk = vec![0; 1 << 20];
+    let mut chunk = vec![0; READ_BYTES];
     for path in files {
         let mut file = File::open(path).expect("a binlog file");
         let name = path.file_name().expect("a name").to_string_lossy();
@@ -80,20 +85,22 @@ pub(crate) fn tidelog(flavor: Flavor, files: &[PathBuf]) -> u64 {
             reader.feed(&chunk[..read]);
             while let Some(event) = reader.next_event().expect("an event") {
                 assembler.push(event, &mut items).expect("a sound event");
-                for item in items.drain(..) {
+                for item in &items {
                     if let LogItem::Rows(event) = item {
-                        decoder.rows(&event);
+                        decoder.rows(event);
                     }
                 }
+                items.clear();
             }
         }
     }
+    decoder.finish();
     decoder.images
 }
 
 struct Decoder {
     catalogue: Catalogue,
-    builders: Vec<(Arc<TablePlan>, ChangeBuilder)>,
+    tables: Vec<Table>,
     images: u64,
 }
 
@@ -101,22 +108,52 @@ impl Decoder {
     fn new(flavor: Flavor) -> Decoder {
         Decoder {
             catalogue: Catalogue::empty(1, flavor),
-            builders: Vec::new(),
+            tables: Vec::new(),
             images: 0,
         }
     }
 
     fn rows(&mut self, event: &RowsEvent) {
         let version = self.catalogue.observe(&event.shape, Seq(1));
-        let mut plans = self.builders.iter();
-        let at = plans.position(|(plan, _)| Arc::ptr_eq(plan.version(), &version));
+        let mut tables = self.tables.iter();
+        let at = tables.position(|table| Arc::ptr_eq(table.plan.version(), &version));
         let at = at.unwrap_or_else(|| {
-            let plan = Arc::new(TablePlan::compile(version).expect("a plan"));
-            let builder = ChangeBuilder::new(Arc::clone(&plan), BATCH_ROWS);
-            self.builders.push((plan, builder));
-            self.builders.len() - 1
+            self.tables.push(Table::new(version));
+            self.tables.len() - 1
         });
-        let (plan, builder) = &mut self.builders[at];
+        self.images += self.tables[at].take(event);
+    }
+
+    fn finish(&mut self) {
+        self.tables.iter_mut().for_each(Table::flush);
+    }
+}
+
+/// A table's images on their way into columns, in blocks over all events, as capture decodes them.
+struct Table {
+    plan: Arc<TablePlan>,
+    builder: ChangeBuilder,
+    /// Events that have images of the block.
+    events: Vec<Bytes>,
+    /// Of each image, its event and its place there.
+    images: Vec<(usize, Range<usize>)>,
+    rows: Vec<ChangeRow>,
+}
+
+impl Table {
+    fn new(version: Arc<TableVersion>) -> Table {
+        let plan = Arc::new(TablePlan::compile(version).expect("a plan"));
+        Table {
+            builder: ChangeBuilder::new(Arc::clone(&plan), BATCH_ROWS),
+            plan,
+            events: Vec::new(),
+            images: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Takes the images of an event; gives their number.
+    fn take(&mut self, event: &RowsEvent) -> u64 {
         let mut row = ChangeRow {
             op: Op::Insert,
             seq: Seq(1),
@@ -125,29 +162,41 @@ impl Decoder {
             flags: event.flags,
             commit_time_us: 0,
         };
-        let (mut images, mut rows) = (Vec::new(), Vec::new());
-        let mut rest = &event.event[event.images.clone()];
-        while !rest.is_empty() {
+        let (mut at, mut images) = (event.images.start, 0);
+        while at < event.images.end {
             row.op = match (event.kind, row.op) {
                 (RowsKind::Write, _) => Op::Insert,
                 (RowsKind::Update, Op::UpdateBefore) => Op::UpdateAfter,
                 (RowsKind::Update, _) => Op::UpdateBefore,
                 (RowsKind::Delete, _) => Op::Delete,
             };
-            let length = plan.layout().measure(rest);
-            let (image, others) = rest.split_at(length.expect("an image"));
-            images.push(image);
-            rows.push(row);
-            rest = others;
-            self.images += 1;
-            if images.len() == BLOCK_ROWS || rest.is_empty() {
-                builder.append_block(&images, &rows).expect("rows");
-                images.clear();
-                rows.clear();
-                if builder.len() >= BATCH_ROWS || builder.bytes() >= BATCH_BYTES {
-                    drop(builder.finish().expect("a batch"));
-                }
+            let rest = &event.event[at..event.images.end];
+            let length = self.plan.layout().measure(rest).expect("an image");
+            if self.images.is_empty() || images == 0 {
+                self.events.push(event.event.clone());
             }
+            let end = at + length;
+            self.images.push((self.events.len() - 1, at..end));
+            self.rows.push(row);
+            at = end;
+            images += 1;
+            if self.images.len() == BLOCK_ROWS {
+                self.flush();
+            }
+        }
+        images
+    }
+
+    fn flush(&mut self) {
+        let images = self.images.drain(..);
+        let images: Vec<&[u8]> = images.map(|(event, at)| &self.events[event][at]).collect();
+        self.builder
+            .append_block(&images, &self.rows)
+            .expect("rows");
+        self.events.clear();
+        self.rows.clear();
+        if self.builder.len() >= BATCH_ROWS || self.builder.bytes() >= BATCH_BYTES {
+            drop(self.builder.finish().expect("a batch"));
         }
     }
 }

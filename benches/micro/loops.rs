@@ -1,11 +1,15 @@
 //! The loops, each over all rows of its input.
 
+use super::binlog;
 use super::input::{ROWS, Table, change, messages, one_of, types};
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use std::hint::black_box;
 use std::sync::Arc;
 use tidelog::base::fold::{Identity, Keys, Run, RunBatch, Step, fold};
+use tidelog::binlog::{Assembler, FileReader};
+use tidelog::change::LogItem;
+use tidelog::position::{BinlogPosition, Flavor};
 use tidelog::segment::{
     BLOCK_ROWS, BatchView, ChangeBuilder, ChangeRow, FileKind, FileOptions, ImageEncoder, KeyCodec,
     ReadOptions, RowOrder, TableFileReader, TableFileWriter, TablePlan,
@@ -51,6 +55,7 @@ pub(crate) fn all() -> Vec<Loop> {
     let mut all: Vec<Loop> = types().into_iter().map(of_type).collect();
     all.extend([
         Loop::new("decode/messages", ROWS, || decode(messages())),
+        Loop::new("decode/transactions", ROWS, assemble),
         Loop::new("encode/Parquet", ROWS, encode),
         Loop::new("read/Parquet", ROWS, read),
         Loop::new("encode/images", ROWS, images),
@@ -66,6 +71,27 @@ fn decode(table: Table) -> Round {
     let mut builder = ChangeBuilder::new(Arc::clone(&table.plan), table.images.len());
     Box::new(move || {
         black_box(batch(&mut builder, &table));
+    })
+}
+
+/// A binlog file into the items of its transactions, which update one row each.
+fn assemble() -> Round {
+    let file = binlog::file(ROWS);
+    let mut items = Vec::new();
+    Box::new(move || {
+        let start = BinlogPosition::new("binlog.000001", 4);
+        let mut assembler = Assembler::new(Flavor::MySql, Some(start));
+        let (mut reader, mut rows) = (FileReader::new(), 0);
+        for bytes in file.chunks(256 << 10) {
+            reader.feed(bytes);
+            while let Some(event) = reader.next_event().expect("an event") {
+                assembler.push(event, &mut items).expect("a sound event");
+            }
+            let is_rows = |item: &&LogItem| matches!(item, LogItem::Rows(_));
+            rows += black_box(&items).iter().filter(is_rows).count() as u64;
+            items.clear();
+        }
+        assert_eq!(rows, ROWS, "rows events");
     })
 }
 

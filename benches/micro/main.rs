@@ -4,6 +4,7 @@
 //! instructions of each instead, which are the same on a busy machine as on a quiet one: for that this
 //! program runs one loop, `TIDELOG_LOOP`, as often as `TIDELOG_LOOP_TIMES` says.
 
+mod binlog;
 mod input;
 mod loops;
 

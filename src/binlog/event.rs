@@ -3,7 +3,6 @@
 //! Header (binlog version 4): u32 timestamp, u8 type, u32 server id, u32 event length with header
 //! and checksum, u32 end position (low half of it in files over 4 GiB), u16 flags.
 
-use super::cursor::Cursor;
 use crate::error::{Error, Result};
 
 /// Length of the common header.
@@ -125,14 +124,35 @@ impl EventHeader {
     /// Reads the header at the start of `event`; `None` when there are too few bytes.
     #[must_use]
     pub fn read(event: &[u8]) -> Option<EventHeader> {
-        let mut cursor = Cursor::new(event);
+        // One look at the length for all fields.
+        let [
+            t0,
+            t1,
+            t2,
+            t3,
+            kind,
+            s0,
+            s1,
+            s2,
+            s3,
+            l0,
+            l1,
+            l2,
+            l3,
+            p0,
+            p1,
+            p2,
+            p3,
+            f0,
+            f1,
+        ] = *event.first_chunk::<HEADER_LEN>()?;
         Some(EventHeader {
-            timestamp_s: cursor.u32()?,
-            kind: cursor.u8()?,
-            server_id: cursor.u32()?,
-            length: cursor.u32()?,
-            log_pos: cursor.u32()?,
-            flags: cursor.u16()?,
+            timestamp_s: u32::from_le_bytes([t0, t1, t2, t3]),
+            kind,
+            server_id: u32::from_le_bytes([s0, s1, s2, s3]),
+            length: u32::from_le_bytes([l0, l1, l2, l3]),
+            log_pos: u32::from_le_bytes([p0, p1, p2, p3]),
+            flags: u16::from_le_bytes([f0, f1]),
         })
     }
 

@@ -256,6 +256,8 @@ pub(crate) struct TableMaps {
     /// Last map of each table id. Only a hint: used when the bytes are the same again, so that a
     /// small transaction does not parse its metadata anew.
     seen: HashMap<u64, Arc<TableMap>>,
+    /// The map taken last: mostly the next one is the same.
+    last: Option<(u64, Arc<TableMap>)>,
 }
 
 /// Shapes remembered at most; forgetting them only costs parsing them again.
@@ -267,14 +269,20 @@ impl TableMaps {
             flavor,
             current: Vec::new(),
             seen: HashMap::new(),
+            last: None,
         }
     }
 
     /// Takes the map of `table_id`, whose bytes after the id are `raw`.
     pub(crate) fn add(&mut self, table_id: u64, raw: &[u8]) -> Result<()> {
-        let known = self.seen.get(&table_id);
-        let map = match known.filter(|map| map.shape.raw_table_map == raw) {
-            Some(map) => Arc::clone(map),
+        let last = self.last.as_ref().filter(|(id, _)| *id == table_id);
+        let known = match last {
+            Some((_, map)) => Some(map),
+            None => self.seen.get(&table_id),
+        };
+        let known = known.filter(|map| map.shape.raw_table_map == raw).cloned();
+        let map = match known {
+            Some(map) => map,
             None => {
                 let map = Arc::new(parse(self.flavor, raw)?);
                 if self.seen.len() >= SEEN_MAX {
@@ -284,6 +292,9 @@ impl TableMaps {
                 map
             }
         };
+        if last.is_none_or(|(_, last)| !Arc::ptr_eq(last, &map)) {
+            self.last = Some((table_id, Arc::clone(&map)));
+        }
         self.current.retain(|(id, _)| *id != table_id);
         self.current.push((table_id, map));
         Ok(())

@@ -148,6 +148,9 @@ impl ColumnBuilder {
             ColumnBuilder::Int64(b) => append_integers(b, integers, |v| v),
             ColumnBuilder::Date(b) => append_integers(b, integers, |v| v as i32),
             ColumnBuilder::Timestamp(b) => append_integers(b, integers, |v| v),
+            ColumnBuilder::Float64(b) => {
+                append_integers(b, integers, |v| f64::from_bits(v.cast_unsigned()));
+            }
             _ => return self.append_each(codec, cells, scratch, inexact),
         }
         if integers.has_none() {
@@ -234,7 +237,7 @@ pub(super) struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// Each cell, `None` for NULL, and where it stands in its image.
     #[inline]
-    fn iter(&self) -> impl Iterator<Item = (Option<&'a [u8]>, Range<u32>)> {
+    fn iter(&self) -> impl ExactSizeIterator<Item = (Option<&'a [u8]>, Range<u32>)> {
         let ranges = self.ranges.iter().step_by(self.stride.max(1));
         self.images
             .iter()
@@ -256,16 +259,32 @@ fn append_integers<T: ArrowPrimitiveType>(
     integers: &Integers,
     narrow: impl Fn(i64) -> T::Native,
 ) {
+    if !integers.has_none() {
+        return append_all(builder, integers.values(), |value| narrow(*value));
+    }
     let mut narrowed = [T::Native::default(); BLOCK_ROWS];
     for (values, valid) in integers.chunks(BLOCK_ROWS) {
         for (to, from) in narrowed.iter_mut().zip(values) {
             *to = narrow(*from);
         }
         let narrowed = narrowed.get(..values.len()).unwrap_or_default();
-        match integers.has_none() {
-            false => builder.append_slice(narrowed),
-            true => builder.append_values(narrowed, valid),
+        builder.append_values(narrowed, valid);
+    }
+}
+
+/// Appends what `value` makes of each: many at a time, for a builder asks for room each time.
+#[inline]
+pub(super) fn append_all<T: ArrowPrimitiveType, V>(
+    builder: &mut PrimitiveBuilder<T>,
+    all: &[V],
+    value: impl Fn(&V) -> T::Native,
+) {
+    let mut block = [T::Native::default(); BLOCK_ROWS];
+    for some in all.chunks(BLOCK_ROWS) {
+        for (to, from) in block.iter_mut().zip(some) {
+            *to = value(from);
         }
+        builder.append_slice(block.get(..some.len()).unwrap_or_default());
     }
 }
 

@@ -5,7 +5,7 @@
 //! does a null bitmap with unusual filler bits.
 
 use super::cell::Integers;
-use super::column::{Cells, ColumnBuilder, has_room};
+use super::column::{Cells, ColumnBuilder, append_all, has_room};
 use super::raw_cells::{ABSENT, BITMAP, RawCell, RawCells};
 use super::{Scratch, TablePlan};
 use crate::change::{Op, filler_bits};
@@ -217,12 +217,12 @@ impl ChangeBuilder {
         self.rows.append(images)?;
         for row in rows {
             self.op.append_value(row.op.name());
-            self.seq.append_value(row.seq.0);
-            self.row.append_value(row.row);
-            self.event.append_value(row.event);
-            self.flags.append_value(row.flags as i16);
-            self.commit_time.append_value(row.commit_time_us);
         }
+        append_all(&mut self.seq, rows, |row| row.seq.0);
+        append_all(&mut self.row, rows, |row| row.row);
+        append_all(&mut self.event, rows, |row| row.event);
+        append_all(&mut self.flags, rows, |row| row.flags as i16);
+        append_all(&mut self.commit_time, rows, |row| row.commit_time_us);
         Ok(())
     }
 
@@ -300,9 +300,7 @@ impl BaseBuilder {
             );
         }
         self.rows.append(images)?;
-        for seq in seqs {
-            self.seq.append_value(seq.0);
-        }
+        append_all(&mut self.seq, seqs, |seq| seq.0);
         Ok(())
     }
 

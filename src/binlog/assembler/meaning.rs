@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::position::Flavor;
 use crate::schema::TableShape;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// An event that was made of a logged one, and which cells the logged one lacks.
 type Made = (Bytes, Option<AbsentCells>);
@@ -151,8 +152,8 @@ impl Assembler {
         let head = rows::parse(&taken.bytes, taken.body.clone(), rows, id_len)
             .ok_or_else(|| Error::corrupt("parse rows event"))?;
         let is_last = head.flags & STMT_END != 0;
-        let map = match self.maps.get(head.table_id) {
-            Some(map) => map.clone(),
+        let (shape, is_full) = match self.maps.get(head.table_id) {
+            Some(map) => (Arc::clone(&map.shape), map.is_full),
             // Tables that the source filtered away leave only the end of their statement.
             None if head.table_id == DUMMY_TABLE_ID && is_last => {
                 self.maps.clear();
@@ -165,22 +166,22 @@ impl Assembler {
                 );
             }
         };
-        if head.width != map.shape.columns.len() {
+        if head.width != shape.columns.len() {
             return Err(Error::corrupt("match rows event with its table map")
-                .field("table", &map.shape.name)
+                .field("table", &shape.name)
                 .field("columns", head.width));
         }
         if is_last {
             self.maps.clear();
         }
-        if !map.is_full {
+        if !is_full {
             let reason = "row metadata is not full".to_owned();
-            return self.undecoded(taken, Some(&map.shape), reason, out);
+            return self.undecoded(taken, Some(shape), reason, out);
         }
-        let made = match self.made(&taken, rows, (&head, &map.shape))? {
+        let made = match self.made(&taken, rows, (&head, &shape))? {
             Ok(made) => made,
             Err(reason) => {
-                return self.undecoded(taken, Some(&map.shape), reason.to_owned(), out);
+                return self.undecoded(taken, Some(shape), reason.to_owned(), out);
             }
         };
         let (event, images, nested, absent) = match made {
@@ -193,7 +194,7 @@ impl Assembler {
         };
         out.push(LogItem::Rows(RowsEvent {
             event,
-            shape: map.shape.clone(),
+            shape,
             kind: rows.kind,
             flags: head.flags,
             images,
@@ -252,14 +253,14 @@ impl Assembler {
     fn undecoded(
         &mut self,
         taken: Taken,
-        shape: Option<&std::sync::Arc<crate::schema::TableShape>>,
+        shape: Option<Arc<TableShape>>,
         reason: String,
         out: &mut Vec<LogItem>,
     ) -> Result<()> {
         self.open()?.has_content = true;
         out.push(LogItem::Undecoded(Undecoded {
             event: taken.bytes,
-            shape: shape.cloned(),
+            shape,
             reason,
             nested: taken.nested,
         }));
@@ -270,7 +271,8 @@ impl Assembler {
         let kind = self.begun()?.commit_kind();
         let xid = taken.body().first_chunk().copied();
         let xid = xid.ok_or_else(|| Error::corrupt("parse xid event"))?;
-        let mut ending = Ending::new(own_bytes(&taken), kind, taken.header.timestamp_s);
+        let header_s = taken.header.timestamp_s;
+        let mut ending = Ending::new(own_bytes(taken), kind, header_s);
         ending.xid = Some(u64::from_le_bytes(xid));
         self.end_transaction(ending, out)
     }
@@ -284,7 +286,8 @@ impl Assembler {
         {
             return Err(Error::corrupt("match xa prepare with its gtid event"));
         }
-        let mut ending = Ending::new(own_bytes(&taken), committed, taken.header.timestamp_s);
+        let header_s = taken.header.timestamp_s;
+        let mut ending = Ending::new(own_bytes(taken), committed, header_s);
         if !parsed.one_phase {
             ending.kind = TransactionKind::XaPrepare;
             ending.xa = Some(parsed.xid);
@@ -346,9 +349,9 @@ impl Assembler {
 }
 
 /// The event as the ending of its transaction: nested ones are in their payload already.
-pub(super) fn own_bytes(taken: &Taken) -> Bytes {
+pub(super) fn own_bytes(taken: Taken) -> Bytes {
     match taken.nested {
         true => Bytes::new(),
-        false => taken.bytes.clone(),
+        false => taken.bytes,
     }
 }

@@ -41,20 +41,14 @@ impl Assembler {
             taken = nested;
         }
         self.open()?.thread_id = Some(parsed.thread_id);
-        let text = taken.bytes.slice(parsed.text.clone());
-        self.take_text(taken, &parsed, &text, out)
+        self.take_text(taken, &parsed, out)
     }
 
-    fn take_text(
-        &mut self,
-        taken: Taken,
-        parsed: &Query,
-        text: &Bytes,
-        out: &mut Vec<LogItem>,
-    ) -> Result<()> {
+    fn take_text(&mut self, taken: Taken, parsed: &Query, out: &mut Vec<LogItem>) -> Result<()> {
         let header_s = taken.header.timestamp_s;
         let open = self.open()?;
         let is_single = matches!(open.group, Group::Standalone | Group::AlterPhase);
+        let text = taken.bytes.get(parsed.text.clone()).unwrap_or_default();
         let kind = match query::verb(text) {
             Verb::Begin | Verb::XaStart if !is_single => {
                 open.has_begun = true;
@@ -63,12 +57,12 @@ impl Assembler {
             Verb::XaEnd if open.has_begun => return self.keep_text(taken, out),
             Verb::Commit if !is_single => {
                 let kind = open.commit_kind();
-                let ending = Ending::new(own_bytes(&taken), kind, header_s);
+                let ending = Ending::new(own_bytes(taken), kind, header_s);
                 return self.end_transaction(ending, out);
             }
             Verb::Rollback if !is_single => {
                 let kind = TransactionKind::Rollback;
-                let ending = Ending::new(own_bytes(&taken), kind, header_s);
+                let ending = Ending::new(own_bytes(taken), kind, header_s);
                 return self.end_transaction(ending, out);
             }
             Verb::XaCommit(xid) => (TransactionKind::XaCommit, Some(xid.to_vec())),
@@ -77,7 +71,7 @@ impl Assembler {
         };
         if open.has_begun {
             open.has_content = true;
-            out.push(LogItem::Statement(statement(taken, parsed, text)));
+            out.push(LogItem::Statement(statement(taken, parsed)));
             return Ok(());
         }
         // The one statement of its transaction.
@@ -86,9 +80,9 @@ impl Assembler {
         match open.group {
             Group::AlterPhase => {
                 ending.kind = TransactionKind::Empty;
-                ending.event = own_bytes(&taken);
+                ending.event = own_bytes(taken);
             }
-            _ => out.push(LogItem::Statement(statement(taken, parsed, text))),
+            _ => out.push(LogItem::Statement(statement(taken, parsed))),
         }
         self.end_transaction(ending, out)
     }
@@ -124,7 +118,7 @@ impl Assembler {
     }
 }
 
-fn statement(taken: Taken, parsed: &Query, text: &Bytes) -> Statement {
+fn statement(taken: Taken, parsed: &Query) -> Statement {
     let status_vars = taken.bytes.slice(parsed.status_vars.clone());
     let vars = query::status_vars(&status_vars);
     let (charset, sql_mode, microseconds) = (vars.charset, vars.sql_mode, vars.microseconds);
@@ -136,7 +130,7 @@ fn statement(taken: Taken, parsed: &Query, text: &Bytes) -> Statement {
             .get(parsed.db.clone())
             .unwrap_or_default()
             .to_vec(),
-        text: text.clone(),
+        text: taken.bytes.slice(parsed.text.clone()),
         text_at: parsed.text.start,
         status_vars,
         charset,

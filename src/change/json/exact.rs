@@ -7,9 +7,9 @@
 use super::decode::{Layout, variable_length};
 use super::encode::{int_type, variable_length_bytes};
 use super::jsonb;
-use super::keys::{JsonKeys, ObjectKeys};
+use super::keys::JsonKeys;
 use super::number::{push_double, push_int, push_uint, typed_unsigned};
-use super::text::{push_separator, push_string};
+use super::text::push_string;
 use super::{DEPTH_MAX, JsonTree, SMALL_BYTES_MAX};
 
 /// Whether `encode(from_text(to_text(decode(image)))) == image`.
@@ -34,7 +34,6 @@ pub fn text_if_exact(image: &[u8], out: &mut String, keys: &mut JsonKeys) -> boo
         .first()
         .and_then(|&kind| walk.value(kind, 1, 0))
         .is_some_and(|value| value.end == image.len());
-    keys.end();
     if !exact {
         out.truncate(length);
     }
@@ -49,6 +48,21 @@ struct Found {
     small: usize,
 }
 
+/// An array or object whose header is within the image.
+struct Container<'a> {
+    /// Where it starts in the image.
+    start: usize,
+    depth: usize,
+    layout: Layout,
+    /// Its bytes.
+    bytes: &'a [u8],
+    /// Values.
+    count: usize,
+    /// Bytes before the first key or value, and what they would be in the small format.
+    header: usize,
+    small_header: usize,
+}
+
 struct Walk<'a> {
     image: &'a [u8],
     out: &'a mut String,
@@ -57,14 +71,14 @@ struct Walk<'a> {
     objects: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// Walks the value of type `kind` that starts at `start`; `None` when it is not exact.
     fn value(&mut self, kind: u8, start: usize, depth: usize) -> Option<Found> {
         match kind {
-            jsonb::SMALL_OBJECT => self.container(start, Layout { large: false }, true, depth),
-            jsonb::LARGE_OBJECT => self.container(start, Layout { large: true }, true, depth),
-            jsonb::SMALL_ARRAY => self.container(start, Layout { large: false }, false, depth),
-            jsonb::LARGE_ARRAY => self.container(start, Layout { large: true }, false, depth),
+            jsonb::SMALL_OBJECT => self.object::<false>(start, depth),
+            jsonb::LARGE_OBJECT => self.object::<true>(start, depth),
+            jsonb::SMALL_ARRAY => self.array::<false>(start, depth),
+            jsonb::LARGE_ARRAY => self.array::<true>(start, depth),
             _ => {
                 let size = self.scalar(kind, self.image.get(start..)?)?;
                 let end = start.checked_add(size)?;
@@ -73,50 +87,73 @@ impl Walk<'_> {
         }
     }
 
-    fn container(
-        &mut self,
+    fn object<const LARGE: bool>(&mut self, start: usize, depth: usize) -> Option<Found> {
+        let container = self.container::<LARGE>(start, depth, true)?;
+        let nth = self.objects;
+        self.objects += 1;
+        let mut keys = self.keys.take(nth);
+        let (count, header) = (container.count, container.header);
+        let length = keys.read(container.bytes, container.layout, count, header)?;
+        self.out.push('{');
+        let found = self.values(&container, length, keys.texts().iter().map(String::as_str));
+        self.out.push('}');
+        self.keys.keep(nth, keys);
+        found
+    }
+
+    fn array<const LARGE: bool>(&mut self, start: usize, depth: usize) -> Option<Found> {
+        let container = self.container::<LARGE>(start, depth, false)?;
+        self.out.push('[');
+        let separators = std::iter::once("").chain(std::iter::repeat(", "));
+        let found = self.values(&container, 0, separators);
+        self.out.push(']');
+        found
+    }
+
+    #[inline]
+    fn container<const LARGE: bool>(
+        &self,
         start: usize,
-        layout: Layout,
-        object: bool,
         depth: usize,
-    ) -> Option<Found> {
+        is_object: bool,
+    ) -> Option<Container<'a>> {
         if depth >= DEPTH_MAX {
             return None;
         }
+        let layout = Layout { large: LARGE };
         let bytes = self.image.get(start..)?;
         let count = layout.offset(bytes, 0)?;
         let size = layout.offset(bytes, layout.offset_bytes())?;
         let bytes = bytes.get(..size)?;
-        let header = layout.header_bytes(count, object)?;
-        let small_header = Layout { large: false }.header_bytes(count, object)?;
+        let header = layout.header_bytes(count, is_object)?;
         // Implies that the count fits the image, before anything is looped over.
         bytes.get(..header)?;
+        Some(Container {
+            start,
+            depth,
+            layout,
+            bytes,
+            count,
+            header,
+            small_header: Layout { large: false }.header_bytes(count, is_object)?,
+        })
+    }
 
-        let nth = self.objects;
-        let (mut own, mut key_bytes) = (None, 0);
-        if object {
-            self.objects += 1;
-            key_bytes = match self.keys.place(nth) {
-                Some(keys) => keys.read(bytes, layout, count, header)?,
-                None => {
-                    let own = own.insert(ObjectKeys::default());
-                    own.read(bytes, layout, count, header)?
-                }
-            };
-        }
-        let mut end = header + key_bytes;
-        let mut small = small_header + key_bytes;
-        self.out.push(if object { '{' } else { '[' });
-        let entries = bytes.get(header - count * layout.value_entry_bytes()..header)?;
-        let entries = entries.chunks_exact(layout.value_entry_bytes());
-        for (index, entry) in entries.enumerate() {
-            match object {
-                true => {
-                    let keys = own.as_ref().or_else(|| self.keys.kept(nth))?;
-                    keys.push(index, self.out)?;
-                }
-                false => push_separator(index, self.out),
-            }
+    /// Prints the values of a container with as many bytes of keys, each behind its text.
+    #[inline]
+    fn values<'t>(
+        &mut self,
+        container: &Container<'_>,
+        key_bytes: usize,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Option<Found> {
+        let Container { layout, bytes, .. } = *container;
+        let width = layout.value_entry_bytes();
+        let mut end = container.header + key_bytes;
+        let mut small = container.small_header + key_bytes;
+        let entries = bytes.get(container.header - container.count * width..container.header)?;
+        for (entry, text) in entries.chunks_exact(width).zip(texts) {
+            self.out.push_str(text);
             let (&kind, field) = entry.split_first()?;
             if layout.inlines(kind) {
                 small += self.inlined(kind, layout.offset(field, 0)?, layout)?;
@@ -125,14 +162,14 @@ impl Walk<'_> {
             if layout.offset(field, 0)? != end {
                 return None;
             }
-            let found = self.value(kind, start.checked_add(end)?, depth + 1)?;
-            end = found.end.checked_sub(start)?;
+            let start = container.start.checked_add(end)?;
+            let found = self.value(kind, start, container.depth + 1)?;
+            end = found.end.checked_sub(container.start)?;
             small = small.checked_add(found.small)?;
         }
-        self.out.push(if object { '}' } else { ']' });
         let format_fits = layout.large == (small > SMALL_BYTES_MAX);
-        (end == size && format_fits).then_some(Found {
-            end: start + end,
+        (end == bytes.len() && format_fits).then_some(Found {
+            end: container.start + end,
             small,
         })
     }

@@ -20,29 +20,28 @@ pub struct JsonKeys {
 }
 
 impl JsonKeys {
-    /// The place for the keys of the `nth` object of a document; none where they are not kept.
-    pub(super) fn place(&mut self, nth: usize) -> Option<&mut ObjectKeys> {
-        if nth >= OBJECTS_MAX {
-            return None;
-        }
-        if self.objects.len() <= nth {
-            self.objects.resize_with(nth + 1, ObjectKeys::default);
-        }
-        self.objects.get_mut(nth)
-    }
-
-    /// The keys of the `nth` object, where they are kept.
+    /// Takes out the keys of the `nth` object of the document before; none where they are not kept.
     #[inline]
-    pub(super) fn kept(&self, nth: usize) -> Option<&ObjectKeys> {
-        self.objects.get(nth)
+    pub(super) fn take(&mut self, nth: usize) -> ObjectKeys {
+        self.objects
+            .get_mut(nth)
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
-    /// Gives back the room of long keys after a document.
-    pub(super) fn end(&mut self) {
-        for keys in &mut self.objects {
-            if keys.text.len() > KEPT_BYTES_MAX {
-                *keys = ObjectKeys::default();
+    /// Keeps the keys of the `nth` object of a document; long ones not.
+    #[inline]
+    pub(super) fn keep(&mut self, nth: usize, keys: ObjectKeys) {
+        if keys.keys.len() > KEPT_BYTES_MAX {
+            return;
+        }
+        match self.objects.get_mut(nth) {
+            Some(place) => *place = keys,
+            None if nth < OBJECTS_MAX => {
+                self.objects.resize_with(nth, ObjectKeys::default);
+                self.objects.push(keys);
             }
+            None => {}
         }
     }
 }
@@ -56,10 +55,8 @@ pub(super) struct ObjectKeys {
     table: Vec<u8>,
     /// The keys as in the image.
     keys: Vec<u8>,
-    /// What is printed before each value, one after the other.
-    text: String,
-    /// Where each of these ends.
-    ends: Vec<usize>,
+    /// What is printed before each value.
+    texts: Vec<String>,
 }
 
 impl ObjectKeys {
@@ -110,10 +107,11 @@ impl ObjectKeys {
             }
             previous = Some(key);
             at = end;
-            push_separator(index, &mut self.text);
-            push_string(key, &mut self.text);
-            self.text.push_str(": ");
-            self.ends.push(self.text.len());
+            let mut text = String::new();
+            push_separator(index, &mut text);
+            push_string(key, &mut text);
+            text.push_str(": ");
+            self.texts.push(text);
         }
         self.keys.extend_from_slice(bytes.get(header..at)?);
         // Last: keys that were not read to their end are no keys of a table.
@@ -121,14 +119,9 @@ impl ObjectKeys {
         Some(())
     }
 
-    /// Appends what stands before the value of the member at `index`.
+    /// What stands before the value of each member.
     #[inline]
-    pub(super) fn push(&self, index: usize, out: &mut String) -> Option<()> {
-        let start = match index {
-            0 => 0,
-            _ => *self.ends.get(index - 1)?,
-        };
-        out.push_str(self.text.get(start..*self.ends.get(index)?)?);
-        Some(())
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
     }
 }

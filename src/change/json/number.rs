@@ -61,20 +61,18 @@ fn push_short(value: f64, out: &mut String) -> bool {
     const DIGITS_BOUND: f64 = 1e15;
     let mut scale = 1_u64;
     for places in 0..=SHORT_FRACTION {
-        let scaled = (value * scale as f64).round();
+        let scaled = value * scale as f64;
         if scaled >= DIGITS_BOUND {
             return false;
         }
-        if scaled / scale as f64 == value {
-            let digits = scaled as u64;
-            push_uint(digits / scale, out);
+        // The nearest integer: without an instruction of its own, `round` is a call.
+        let digits = (scaled + 0.5) as u64;
+        if digits as f64 / scale as f64 == value {
+            let whole = value as u64;
+            push_uint(whole, out);
             out.push('.');
-            if places == 0 {
-                out.push('0');
-                return true;
-            }
             let mut buffer = itoa::Buffer::new();
-            let fraction = buffer.format(digits % scale);
+            let fraction = buffer.format(digits - whole * scale);
             (fraction.len()..places).for_each(|_| out.push('0'));
             out.push_str(fraction);
             return true;

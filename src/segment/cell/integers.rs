@@ -1,4 +1,5 @@
-//! Whole numbers, many at a time: the kind of a column is looked at once for all its cells.
+//! Whole numbers, and doubles as their bits, many at a time: the kind of a column is looked at once for
+//! all its cells.
 
 use super::bytes::{signed, unsigned};
 use super::kind::Kind;
@@ -24,6 +25,11 @@ impl Integers {
         self.valid.get(row).is_none_or(|valid| !valid)
     }
 
+    /// The numbers; any where there is none.
+    pub(in crate::segment) fn values(&self) -> &[i64] {
+        &self.values
+    }
+
     /// The numbers, so many at a time, and which of them are there.
     pub(in crate::segment) fn chunks(
         &self,
@@ -35,16 +41,18 @@ impl Integers {
     #[inline]
     fn fill<'a>(
         &mut self,
-        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
         decode: impl Fn(&[u8]) -> Option<i64>,
     ) -> bool {
-        self.values.clear();
-        self.valid.clear();
+        // In place: to push is to ask for room, for each number.
+        self.values.resize(cells.len(), 0);
+        self.valid.resize(cells.len(), false);
         self.has_none = false;
-        for cell in cells {
+        let places = self.values.iter_mut().zip(&mut self.valid);
+        for ((value, valid), cell) in places.zip(cells) {
             let number = cell.and_then(&decode);
-            self.values.push(number.unwrap_or(0));
-            self.valid.push(number.is_some());
+            *value = number.unwrap_or(0);
+            *valid = number.is_some();
             self.has_none |= number.is_none();
         }
         true
@@ -55,14 +63,16 @@ impl Kind {
     /// See [`CellCodec::integers`](super::CellCodec::integers).
     pub(super) fn integers<'a>(
         &self,
-        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
         out: &mut Integers,
     ) -> bool {
         match *self {
             Kind::Int {
                 unsigned: false, ..
             } => out.fill(cells, |cell| Some(signed(cell))),
-            Kind::Int { unsigned: true, .. } => out.fill(cells, |cell| Some(unsigned(cell) as i64)),
+            Kind::Int { unsigned: true, .. } | Kind::Double => {
+                out.fill(cells, |cell| Some(unsigned(cell) as i64))
+            }
             Kind::Date => out.fill(cells, temporal::decode_date),
             Kind::DateTime(f) => out.fill(cells, |cell| temporal::decode_datetime2(cell, f)),
             Kind::Timestamp(f, max) => {

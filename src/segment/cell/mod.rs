@@ -128,11 +128,11 @@ impl CellCodec {
         self.kind.decode(cell, scratch)
     }
 
-    /// The values of some cells of a column of whole numbers (`None` in: NULL), which replace what
-    /// `out` holds; false for a column of anything else.
+    /// The values of some cells of a column of whole numbers, or the bits of doubles (`None` in:
+    /// NULL), which replace what `out` holds; false for a column of anything else.
     pub(super) fn integers<'a>(
         &self,
-        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
         out: &mut Integers,
     ) -> bool {
         self.kind.integers(cells, out)
