@@ -78,8 +78,8 @@ fn a_list_with_a_hole_is_found_out() {
             "there is no retention yet",
         ),
         (
-            "does not apply: a table is read",
-            "does not apply: see `a::b`, a table is read",
+            "does not apply: a restore writes",
+            "does not apply: see `a::b`, a restore writes",
         ),
     ] {
         assert!(list.contains(from), "{from}");
