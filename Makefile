@@ -7,7 +7,7 @@ help:
 	@echo "make soak    the long forms: SOAK_SEEDS (60) random histories a flavor, minutes of writes, large things"
 	@echo "make bench   the benchmarks beside their peers, in one table (QUICK=1: minutes; LINES=a,b: some)"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (600) each; fails at a crash"
-	@echo "make lint    formatting, clippy and documentation, warnings as errors"
+	@echo "make lint    formatting, clippy and documentation, warnings as errors; that the fuzz targets compile"
 	@echo "make setup   only what the above set up: database servers, S3 server, DuckDB"
 
 servers:
@@ -45,3 +45,4 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
+	cargo check -q --locked --no-default-features --manifest-path fuzz/Cargo.toml --bins

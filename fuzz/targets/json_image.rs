@@ -5,11 +5,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidelog::change::json;
+use tidelog::change::json::{self, JsonKeys};
 
 fuzz_target!(|image: &[u8]| {
-    let mut text = String::new();
-    let exact = json::text_if_exact(image, &mut text);
+    let (mut text, mut keys) = (String::new(), JsonKeys::default());
+    let exact = json::text_if_exact(image, &mut text, &mut keys);
+    // Keys that are known already change nothing.
+    let mut again = String::new();
+    assert_eq!(json::text_if_exact(image, &mut again, &mut keys), exact);
+    assert_eq!(again, text);
     let Ok(tree) = json::decode(image) else {
         assert!(!exact, "only a document has a text");
         return;
