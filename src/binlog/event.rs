@@ -125,26 +125,9 @@ impl EventHeader {
     #[must_use]
     pub fn read(event: &[u8]) -> Option<EventHeader> {
         // One look at the length for all fields.
+        #[rustfmt::skip]
         let [
-            t0,
-            t1,
-            t2,
-            t3,
-            kind,
-            s0,
-            s1,
-            s2,
-            s3,
-            l0,
-            l1,
-            l2,
-            l3,
-            p0,
-            p1,
-            p2,
-            p3,
-            f0,
-            f1,
+            t0, t1, t2, t3, kind, s0, s1, s2, s3, l0, l1, l2, l3, p0, p1, p2, p3, f0, f1,
         ] = *event.first_chunk::<HEADER_LEN>()?;
         Some(EventHeader {
             timestamp_s: u32::from_le_bytes([t0, t1, t2, t3]),

@@ -215,8 +215,13 @@ impl ChangeBuilder {
                 .field("rows", rows.len()));
         }
         self.rows.append(images)?;
-        for row in rows {
-            self.op.append_value(row.op.name());
+        match rows.first() {
+            Some(first) if rows.iter().all(|row| row.op == first.op) => {
+                self.op.append_value_n(first.op.name(), rows.len());
+            }
+            _ => rows
+                .iter()
+                .for_each(|row| self.op.append_value(row.op.name())),
         }
         append_all(&mut self.seq, rows, |row| row.seq.0);
         append_all(&mut self.row, rows, |row| row.row);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 fn change_row(row: i64) -> ChangeRow {
     ChangeRow {
-        op: [Op::Insert, Op::UpdateBefore, Op::UpdateAfter, Op::Delete][row as usize % 4],
+        op: [Op::Insert, Op::UpdateBefore, Op::UpdateAfter, Op::Delete][row as usize / 3 % 4],
         seq: Seq(7 + row / 2),
         row,
         event: row as i32,
@@ -23,15 +23,25 @@ fn change_row(row: i64) -> ChangeRow {
     }
 }
 
+/// Images of a batch of [`write_changes`].
+const BATCH: usize = 4;
+
 fn write_changes(plan: &Arc<TablePlan>, images: &[Vec<u8>]) -> TableFile {
     let mut builder = ChangeBuilder::new(plan.clone(), 8);
     let options = FileOptions::new(FileKind::Change, RowOrder::Unsorted, false);
     let mut writer = TableFileWriter::new(plan.clone(), options).expect("writer");
-    for (row, image) in images.iter().enumerate() {
+    // A batch is one image alone, then a block.
+    for (batch, images) in images.chunks(BATCH).enumerate() {
+        let rows: Vec<ChangeRow> = (BATCH * batch..)
+            .take(images.len())
+            .map(|row| change_row(row as i64))
+            .collect();
+        let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        builder.append(images[0], &rows[0]).expect("append");
         builder
-            .append(image, &change_row(row as i64))
+            .append_block(&images[1..], &rows[1..])
             .expect("append");
-        if builder.len() == 3 {
+        if images.len() == BATCH {
             writer
                 .write(&builder.finish().expect("batch"))
                 .expect("write");

@@ -53,7 +53,6 @@ struct Container<'a> {
     /// Where it starts in the image.
     start: usize,
     depth: usize,
-    layout: Layout,
     /// Its bytes.
     bytes: &'a [u8],
     /// Values.
@@ -93,9 +92,10 @@ impl<'a> Walk<'a> {
         self.objects += 1;
         let mut keys = self.keys.take(nth);
         let (count, header) = (container.count, container.header);
-        let length = keys.read(container.bytes, container.layout, count, header)?;
+        let length = keys.read(container.bytes, Layout { large: LARGE }, count, header)?;
         self.out.push('{');
-        let found = self.values(&container, length, keys.texts().iter().map(String::as_str));
+        let texts = keys.texts().iter().map(String::as_str);
+        let found = self.values::<LARGE>(&container, length, texts);
         self.out.push('}');
         self.keys.keep(nth, keys);
         found
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
         let container = self.container::<LARGE>(start, depth, false)?;
         self.out.push('[');
         let separators = std::iter::once("").chain(std::iter::repeat(", "));
-        let found = self.values(&container, 0, separators);
+        let found = self.values::<LARGE>(&container, 0, separators);
         self.out.push(']');
         found
     }
@@ -131,7 +131,6 @@ impl<'a> Walk<'a> {
         Some(Container {
             start,
             depth,
-            layout,
             bytes,
             count,
             header,
@@ -141,13 +140,13 @@ impl<'a> Walk<'a> {
 
     /// Prints the values of a container with as many bytes of keys, each behind its text.
     #[inline]
-    fn values<'t>(
+    fn values<'t, const LARGE: bool>(
         &mut self,
         container: &Container<'_>,
         key_bytes: usize,
         texts: impl Iterator<Item = &'t str>,
     ) -> Option<Found> {
-        let Container { layout, bytes, .. } = *container;
+        let (layout, bytes) = (Layout { large: LARGE }, container.bytes);
         let width = layout.value_entry_bytes();
         let mut end = container.header + key_bytes;
         let mut small = container.small_header + key_bytes;

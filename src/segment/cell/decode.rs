@@ -2,6 +2,7 @@
 
 use super::bytes::{content, signed, unsigned};
 use super::kind::Kind;
+use super::temporal::LastDate;
 use super::text::TextCodec;
 use super::{Decoded, Scratch, Value, compressed, json, temporal};
 
@@ -24,7 +25,11 @@ impl Kind {
             Kind::Timestamp(fraction, seconds_max) => {
                 Decoded::int(temporal::decode_timestamp2(cell, *fraction, *seconds_max))
             }
-            Kind::DateTime(fraction) => Decoded::int(temporal::decode_datetime2(cell, *fraction)),
+            Kind::DateTime(fraction) => Decoded::int(temporal::decode_datetime2(
+                cell,
+                *fraction,
+                &mut LastDate::default(),
+            )),
             Kind::Date => Decoded::int(temporal::decode_date(cell)),
             Kind::Time(fraction) => Decoded::int(temporal::decode_time2(cell, *fraction)),
             Kind::Year => Decoded::int(temporal::decode_year(cell)),

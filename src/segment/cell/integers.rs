@@ -42,7 +42,7 @@ impl Integers {
     fn fill<'a>(
         &mut self,
         cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
-        decode: impl Fn(&[u8]) -> Option<i64>,
+        mut decode: impl FnMut(&[u8]) -> Option<i64>,
     ) -> bool {
         // In place: to push is to ask for room, for each number.
         self.values.resize(cells.len(), 0);
@@ -50,7 +50,7 @@ impl Integers {
         self.has_none = false;
         let places = self.values.iter_mut().zip(&mut self.valid);
         for ((value, valid), cell) in places.zip(cells) {
-            let number = cell.and_then(&decode);
+            let number = cell.and_then(&mut decode);
             *value = number.unwrap_or(0);
             *valid = number.is_some();
             self.has_none |= number.is_none();
@@ -74,7 +74,10 @@ impl Kind {
                 out.fill(cells, |cell| Some(unsigned(cell) as i64))
             }
             Kind::Date => out.fill(cells, temporal::decode_date),
-            Kind::DateTime(f) => out.fill(cells, |cell| temporal::decode_datetime2(cell, f)),
+            Kind::DateTime(f) => {
+                let mut last = temporal::LastDate::default();
+                out.fill(cells, |cell| temporal::decode_datetime2(cell, f, &mut last))
+            }
             Kind::Timestamp(f, max) => {
                 out.fill(cells, |cell| temporal::decode_timestamp2(cell, f, max))
             }

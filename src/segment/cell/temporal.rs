@@ -114,8 +114,11 @@ fn sized(cell: &[u8], bytes: usize) -> Option<&[u8]> {
 
 /// Microseconds since the epoch of date and time parts that exist.
 fn instant(date: (i64, i64, i64), time: (i64, i64, i64), micros: i64) -> Option<i64> {
-    let days = days_of(date.0, date.1, date.2)?;
-    let (hour, minute, second) = time;
+    moment(days_of(date.0, date.1, date.2)?, time, micros)
+}
+
+/// As [`instant`], of the days since the epoch.
+fn moment(days: i64, (hour, minute, second): (i64, i64, i64), micros: i64) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -133,19 +136,43 @@ const DATETIME_SIGN: u64 = 1 << 39;
 
 /// DATETIME(f): 5 bytes, big endian: sign (1), 17 bits year * 13 + month, 5 day, 5 hour,
 /// 6 minute, 6 second; then the fraction.
-pub(super) fn decode_datetime2(cell: &[u8], fraction: Fraction) -> Option<i64> {
+pub(super) fn decode_datetime2(
+    cell: &[u8],
+    fraction: Fraction,
+    last: &mut LastDate,
+) -> Option<i64> {
     let (head, tail) = sized(cell, 5 + fraction.bytes)?.split_at(5);
     let packed = be(head);
     if packed & DATETIME_SIGN == 0 {
         return None;
     }
     let packed = (packed & !DATETIME_SIGN) as i64;
-    let months = packed >> 22;
-    instant(
-        (months / 13, months % 13, packed >> 17 & 31),
+    moment(
+        last.days_of(packed >> 17)?,
         (packed >> 12 & 31, packed >> 6 & 63, packed & 63),
         fraction.micros(be(tail))?,
     )
+}
+
+/// The date of a DATETIME looked up last: those of a block are mostly the same.
+#[derive(Debug, Default)]
+pub(super) struct LastDate {
+    /// As packed, behind the sign; at first the zero date, which is none.
+    packed: i64,
+    days: Option<i64>,
+}
+
+impl LastDate {
+    fn days_of(&mut self, packed: i64) -> Option<i64> {
+        if self.packed != packed {
+            let months = packed >> 5;
+            *self = LastDate {
+                packed,
+                days: days_of(months / 13, months % 13, packed & 31),
+            };
+        }
+        self.days
+    }
 }
 
 pub(super) fn encode_datetime2(us: i64, fraction: Fraction, out: &mut Vec<u8>) -> Option<()> {
