@@ -1,6 +1,6 @@
 //! A binlog file of transactions that update one row.
 
-use tidelog::binlog::event::{HEADER_LEN, checksum};
+use tidelog::binlog::event::{CHECKSUM_LEN, HEADER_LEN, checksum};
 
 /// A format description of MySQL 9.7, without its checksum.
 const DESCRIPTION: &str = "\
@@ -43,7 +43,7 @@ pub(crate) fn file(transactions: u64) -> Vec<u8> {
 /// Appends an event with the position where it ends and its checksum.
 fn append(event: &[u8], file: &mut Vec<u8>) {
     let mut event = event.to_vec();
-    let end = u32::try_from(file.len() + event.len() + 4).expect("a small file");
+    let end = u32::try_from(file.len() + event.len() + CHECKSUM_LEN).expect("a small file");
     event[HEADER_LEN - 6..HEADER_LEN - 2].copy_from_slice(&end.to_le_bytes());
     let sum = checksum(&event).to_le_bytes();
     file.extend(event.into_iter().chain(sum));

@@ -9,7 +9,7 @@ use crate::position::Seq;
 use crate::segment::TransactionsReader;
 use crate::source::{
     Endpoint, Headroom, Retention, SemiSyncState, SourceIdentity, SqlClient, SqlSession,
-    current_end,
+    executed_gtids,
 };
 use serde::Serialize;
 
@@ -195,7 +195,7 @@ pub async fn status(
     let mut lag_seconds = complete_us.map(|us| (now_us - us).max(0) as f64 / 1e6);
     if let (Some(endpoint), Some(manifest)) = (source, &newest) {
         let mut client = SqlClient::connect(endpoint, &SqlSession::default()).await?;
-        let (_, gtids) = current_end(&mut client).await?;
+        let gtids = executed_gtids(&mut client).await?;
         rpo = Some(rpo_of(&SemiSyncState::read(&mut client).await?));
         if !gtids.is_empty() && gtids.is_subset(&manifest.gtids_through) {
             lag_seconds = Some(0.0);

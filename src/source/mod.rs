@@ -45,7 +45,9 @@ pub use objects::{
     DatabaseCollation, ObjectKind, SchemaObject, parse_schema, read_objects, render_schema,
 };
 pub use option_file::read_option_file;
-pub use position::{current_end, current_position, finished_position, logged_gtids};
+pub use position::{
+    current_end, current_position, executed_gtids, finished_position, logged_gtids,
+};
 pub use preflight::{
     CheckLine, Report, Severity, SourceNeeds, TargetNeeds, check_source, check_target,
 };

@@ -67,6 +67,17 @@ async fn gtid_binlog_pos(client: &mut SqlClient) -> Result<GtidSet> {
     GtidSet::parse(Flavor::MariaDb, &gtids.unwrap_or_default())
 }
 
+/// The GTIDs of [`current_end`] alone: on MariaDB one question instead of many.
+///
+/// # Errors
+/// As [`current_position`].
+pub async fn executed_gtids(client: &mut SqlClient) -> Result<GtidSet> {
+    match client.flavor() {
+        Flavor::MySql => Ok(current_end(client).await?.1),
+        Flavor::MariaDb => gtid_binlog_pos(client).await,
+    }
+}
+
 /// Everything that the source's binlog holds: what was executed, and on MySQL what is in the
 /// binlog while its commit waits for an acknowledgement, perhaps ours.
 ///
@@ -74,12 +85,12 @@ async fn gtid_binlog_pos(client: &mut SqlClient) -> Result<GtidSet> {
 /// As [`current_position`].
 pub async fn logged_gtids(client: &mut SqlClient) -> Result<GtidSet> {
     if client.flavor() == Flavor::MariaDb {
-        return gtid_binlog_pos(client).await;
+        return executed_gtids(client).await;
     }
     // Read first: what leaves this set meanwhile is in the other.
     let owned = client.query_string("SELECT @@global.gtid_owned").await?;
     let owned = GtidSet::parse(Flavor::MySql, &without_owners(&owned.unwrap_or_default()))?;
-    let (_, mut gtids) = current_end(client).await?;
+    let mut gtids = executed_gtids(client).await?;
     gtids.union(&owned)?;
     Ok(gtids)
 }
@@ -109,7 +120,7 @@ const EQUAL_ANSWERS: usize = 5;
 /// MariaDB: questions before it is given up.
 const QUESTIONS: usize = 500;
 
-/// MariaDB: opens a consistent snapshot, which has a place in the binlog.
+/// Opens a consistent snapshot; on MariaDB it has a place in the binlog.
 pub(super) const START_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Where the binlog of a MariaDB server stood when this connection's consistent snapshot was taken.
@@ -123,15 +134,18 @@ pub(super) const START_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPS
 /// # Errors
 /// `Config` when binary logging is off; `Unavailable` where answers go on differing; connection errors.
 pub(super) async fn snapshot_position(client: &mut SqlClient) -> Result<BinlogPosition> {
-    let mut last = place_in_status(client).await?;
-    let mut equal = 1;
-    for _ in 1..QUESTIONS {
+    let (mut last, mut equal) = (None, 0);
+    for _ in 0..QUESTIONS {
+        let place = place_in_status(client).await?;
+        equal = if last.as_ref() == Some(&place) {
+            equal + 1
+        } else {
+            1
+        };
         if equal == EQUAL_ANSWERS {
-            return Ok(last);
+            return Ok(place);
         }
-        let next = place_in_status(client).await?;
-        equal = if next == last { equal + 1 } else { 1 };
-        last = next;
+        last = Some(place);
     }
     Err(Error::unavailable(
         "read position of snapshot: the server gives a different one each time",
