@@ -346,6 +346,25 @@ mod tests {
     }
 
     #[test]
+    fn an_id_means_what_its_last_map_says() {
+        // One nullable INT column; the maps of all names have one length.
+        let map = |name: &str| {
+            [
+                b"\x01\x00\x01d\x00\x01",
+                name.as_bytes(),
+                b"\x00\x01\x03\x00\x01",
+            ]
+            .concat()
+        };
+        let mut maps = TableMaps::new(Flavor::MySql);
+        for (id, name) in [(5, "a"), (5, "b"), (6, "a"), (5, "b"), (5, "a"), (6, "b")] {
+            maps.add(id, &map(name)).expect("a map");
+            let found = maps.get(id).expect("the map");
+            assert_eq!(found.shape.name.table, name, "{id}");
+        }
+    }
+
+    #[test]
     fn lengths_over_255_hide_in_the_type() {
         // CHAR(255) utf8mb4: 1020 bytes.
         assert_eq!(string_type(0xce, 0xfc), (wire::STRING, 1020));
